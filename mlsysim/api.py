@@ -1,0 +1,173 @@
+"""The cheat sheet's classes and attribute paths: a few lines each over the solvers.
+
+``Engine``, ``ServingModel`` ... take the sheet's parameter names and hand over; ``Hardware.H100``,
+``Models.Tiny.DS_CNN``, ``Systems.Clusters.Research_256`` and ``Infra.Quebec`` look up the registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .registry import Registry, Thing
+from .solvers.algorithm import CompressionResult, Method, compression
+from .solvers.fleet import DistributedResult, training
+from .solvers.node import PerformanceProfile, ServingResult, roofline, serving
+from .solvers.operations import EconomicsResult, SustainabilityResult, sustainability, tco
+from .things import FABRICS, FLEETS, GRIDS, HARDWARE, MODELS, NODES, RACKS, SITES, STORAGE
+from .units import Real
+
+DAY = 86400.0
+
+
+class Engine:
+    """Single-device roofline (sheet, example 1)."""
+
+    @staticmethod
+    def solve(
+        model: Any,
+        hardware: Any,
+        batch_size: Real = 1,
+        precision: str = "fp16",
+        efficiency: Real | None = None,
+        is_training: bool = False,
+        **options: Any,
+    ) -> PerformanceProfile:
+        """See `mlsysim.roofline`; further keywords are its options."""
+        return roofline(
+            model,
+            hardware,
+            batch=batch_size,
+            precision=precision,
+            efficiency=efficiency,
+            training=is_training,
+            **options,
+        )
+
+
+class ServingModel:
+    """Prefill and decode (sheet, example 2)."""
+
+    @staticmethod
+    def solve(
+        model: Any,
+        hardware: Any,
+        seq_len: Real,
+        batch_size: Real = 1,
+        precision: str = "fp16",
+        efficiency: Real | None = None,
+        tp_size: Real = 1,
+        **options: Any,
+    ) -> ServingResult:
+        """See `mlsysim.serving`; further keywords are its options."""
+        return serving(
+            model,
+            hardware,
+            seq_len=seq_len,
+            batch=batch_size,
+            precision=precision,
+            efficiency=efficiency,
+            tp=tp_size,
+            **options,
+        )
+
+
+class DistributedModel:
+    """3-D parallel training (sheet, example 3)."""
+
+    @staticmethod
+    def solve(
+        model: Any,
+        fleet: Any,
+        batch_size: Real,
+        tp_size: Real = 1,
+        pp_size: Real = 1,
+        precision: str = "bf16",
+        efficiency: Real | None = None,
+        overlap_comm: bool = True,
+        **options: Any,
+    ) -> DistributedResult:
+        """See `mlsysim.training`; further keywords are its options."""
+        if not overlap_comm:
+            options = {"overlap": 0.0} | options
+        return training(
+            model,
+            fleet,
+            batch=batch_size,
+            tp=tp_size,
+            pp=pp_size,
+            precision=precision,
+            efficiency=efficiency,
+            **options,
+        )
+
+
+class CompressionModel:
+    """Quantization, pruning, distillation (sheet, example 4)."""
+
+    @staticmethod
+    def solve(
+        model: Any,
+        hardware: Any,
+        method: Method = "quantization",
+        target_bitwidth: Real = 4,
+        sparsity: Real = 0,
+        **options: Any,
+    ) -> CompressionResult:
+        """See `mlsysim.compression`; further keywords are its options."""
+        return compression(model, hardware, method=method, bits=target_bitwidth, sparsity=sparsity, **options)
+
+
+class SustainabilityModel:
+    """Energy, carbon and water (sheet, example 5)."""
+
+    @staticmethod
+    def solve(
+        fleet: Any, duration_days: Real, datacenter: Any = None, mfu: Real = 0.4, **options: Any
+    ) -> SustainabilityResult:
+        """See `mlsysim.sustainability`; further keywords are its options."""
+        return sustainability(fleet, days=duration_days * DAY, datacenter=datacenter, mfu=mfu, **options)
+
+
+class EconomicsModel:
+    """Total cost of ownership (sheet, example 5)."""
+
+    @staticmethod
+    def solve(
+        fleet: Any, duration_days: Real = 365, datacenter: Any = None, mfu: Real = 0.4, **options: Any
+    ) -> EconomicsResult:
+        """See `mlsysim.tco`; further keywords are its options."""
+        return tco(fleet, days=duration_days * DAY, datacenter=datacenter, mfu=mfu, **options)
+
+
+class Namespace:
+    """Attribute access to registries: ``Hardware.H100``, ``Hardware.Tiny.nRF52840``."""
+
+    def __init__(self, registries: dict[str, Registry[Any]], group: str = "") -> None:
+        self._registries, self._group = registries, group
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if not self._group:
+            if name in self._registries:
+                return Namespace({name: self._registries[name]}, group="*")
+            if any(t.group == name for t in self._rows()):
+                return Namespace(self._registries, group=name)
+        for registry in self._registries.values():
+            if name in registry and self._group in ("", "*", registry[name].group):
+                return registry[name]
+        return next(iter(self._registries.values()))[name]  # refuses with near names
+
+    def __dir__(self) -> Iterable[str]:
+        names = [k for r in self._registries.values() for k, t in r.items() if self._group in ("", "*", t.group)]
+        return [*names, *self._registries, *{t.group for t in self._rows() if t.group}] if not self._group else names
+
+    def _rows(self) -> Iterable[Thing]:
+        return (t for r in self._registries.values() for t in r.values())
+
+
+Hardware = Namespace({"All": HARDWARE})
+Models = Namespace({"All": MODELS})
+Systems = Namespace({"Clusters": FLEETS, "Nodes": NODES, "Fabrics": FABRICS, "Storage": STORAGE, "Racks": RACKS})
+Infra = Namespace({"Datacenters": SITES, "Grids": GRIDS})

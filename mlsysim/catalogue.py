@@ -1,0 +1,192 @@
+"""One function, one entry: everything that a user is shown is read from here.
+
+``@equation`` (numbers in, a number out) and ``@solver`` (things in, a record out) put a function
+in the catalogue and check its numbers at the door.  Excel names, argument order, wizard help,
+README tables and worksheet headings follow from the signature; nothing is typed twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from .errors import OutOfDomain, WrongArguments
+from .nomenclature import TEXTS
+from .units import OPTION, Code, Unit, codes_of, notes, unit_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One argument: name, type and default as the signature has them, text from the nomenclature."""
+
+    name: str
+    hint: Any
+    default: Any
+    text: str
+
+    @property
+    def unit(self) -> Unit | None:
+        return unit_of(self.hint)
+
+    @property
+    def thing(self) -> Any:
+        """The kind of registry thing it names, or None."""
+        return next((a for a in (self.hint, *get_args(self.hint)) if hasattr(a, "of")), None)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return get_args(self.hint) if get_origin(self.hint) is Literal else ()
+
+    @property
+    def is_option(self) -> bool:
+        return OPTION in notes(self.hint)
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+    @property
+    def help(self) -> str:
+        """``what it is [unit] (default ...)``, as every face shows it."""
+        unit = f" [{self.unit.face}]" if self.unit and self.unit.face else ""
+        choices = f": {', '.join(self.choices)}" if self.choices else ""
+        if self.required or self.default is None:
+            return f"{self.text}{choices}{unit}"
+        shown = self.default
+        if self.unit:
+            shown = f"{self.unit.to_face(self.default):g}"
+        return f"{self.text}{choices}{unit} (default {str(shown).upper() if isinstance(shown, bool) else shown})"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the catalogue knows of one function."""
+
+    call: Callable[..., Any]
+    summary: str
+    params: tuple[Param, ...]
+    returns: Any
+    cites: tuple[str, ...]
+    group: str
+    wall: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.call.__name__
+
+    @property
+    def excel(self) -> str:
+        return f"MLS_{self.name.upper()}"
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Fields of the result with their types, headline first; empty for an equation."""
+        if not (isinstance(self.returns, type) and issubclass(self.returns, Result)):
+            return {}
+        hints = get_type_hints(self.returns, include_extras=True)
+        return {f.name: hints[f.name] for f in dataclasses.fields(self.returns)}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Base of every solver's record.  `memory` names the field that says how much memory is needed."""
+
+    memory: ClassVar[str] = ""
+    remedy: ClassVar[str] = ""
+
+
+CATALOGUE: dict[str, Entry] = {}
+
+
+def equation(*cites: str, group: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Catalogue a closed form: keyword-only quantities, one return expression."""
+    return lambda fn: _register(fn, cites, group, None)
+
+
+def solver(*cites: str, group: str, wall: int | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Catalogue a solver: things first, quantities by keyword, a `Result` out."""
+    return lambda fn: _register(fn, cites, group, wall)
+
+
+def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int | None) -> Callable[P, R]:
+    name = fn.__name__
+    if name in CATALOGUE:
+        raise TypeError(f"two catalogue entries are called {name}")
+    hints = get_type_hints(fn, include_extras=True)
+    params = {p.name: Param(p.name, hints[p.name], p.default, TEXTS[p.name])
+              for p in inspect.signature(fn).parameters.values()}  # fmt: skip
+    units = {n: p.unit for n, p in params.items() if p.unit}
+    choices = {n: p.choices for n, p in params.items() if p.choices}
+    optional = {n for n, p in params.items() if p.default is None}
+    required = [n for n, p in params.items() if p.required]
+    names = tuple(params)
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = dict(zip(names, args, strict=False)) | kwargs if args else kwargs
+        if len(args) > len(names) or not params.keys() >= given.keys() or len(given) < len(args) + len(kwargs):
+            raise WrongArguments(f"{name} takes {', '.join(names)}; got {len(args)} in order and {', '.join(kwargs)}")
+        for n in required:
+            if n not in given:
+                raise WrongArguments(f"{name}: {n} is missing ({params[n].help})")
+        checked = {}
+        for n, value in given.items():
+            if value is None and n not in optional:
+                raise OutOfDomain(f"{name}: {n} is empty ({params[n].help})")
+            if value is not None:
+                if n in units:
+                    value = units[n].check(value, f"{name}: {n}")
+                elif n in choices and value not in choices[n]:
+                    raise OutOfDomain(f"{name}: {n} must be one of {', '.join(choices[n])}, got {value!r}")
+            checked[n] = value
+        return _plain(fn(**checked))  # type: ignore[call-arg]
+
+    summary = (inspect.getdoc(fn) or "").split("\n\n")[0].replace("\n", " ")
+    CATALOGUE[name] = Entry(call, summary, tuple(params.values()), hints["return"], cites, group, wall)
+    call.__doc__ = _with_parameters(inspect.getdoc(fn) or "", CATALOGUE[name])
+    return call
+
+
+def _plain(out: Any) -> Any:
+    """0-d numpy values as Python values, words as words, also inside a result."""
+    if isinstance(out, Result):
+        kind: Any = type(out)
+        return kind(**{n: _word(code, getattr(out, n)) for n, code in _codes(kind).items()})
+    return _word(None, out)
+
+
+def _word(code: type[Code] | None, value: Any) -> Any:
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        value = value.item()
+    return code(value) if code is not None and isinstance(value, int) else value
+
+
+@functools.cache
+def _codes(result: Any) -> dict[str, type[Code] | None]:
+    hints = get_type_hints(result, include_extras=True)
+    return {f.name: codes_of(hints[f.name]) for f in dataclasses.fields(result)}
+
+
+def _with_parameters(doc: str, entry: Entry) -> str:
+    """The docstring with its numpydoc sections Parameters, Returns and References filled in."""
+    lines = [doc, "", "Parameters", "----------"]
+    for p in entry.params:
+        base = f" [{p.unit.base}]" if p.unit and p.unit.base != "1" else ""
+        kind = "float or array" if p.unit else "key, spec text or thing" if p.thing else "text"
+        lines += [f"{p.name} : {kind}{base}", f"    {p.help}."]
+    unit = unit_of(entry.returns)
+    lines += ["", "Returns", "-------", f"{unit.base if unit else entry.returns.__name__}"]
+    lines += [
+        f"    .{n}{f' [{u.base}]' if (u := unit_of(h)) and u.base != '1' else ''}" for n, h in entry.metrics.items()
+    ]
+    return "\n".join([*lines, "", "References", "----------", ", ".join(entry.cites)])

@@ -1,0 +1,1 @@
+"""Solvers: things in, a frozen result out; each composes equations and states what it leaves out."""

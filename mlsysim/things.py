@@ -1,0 +1,258 @@
+"""The kinds of thing that the registries hold, and the registries themselves.
+
+A field that may be unknown is ``X | None``; `Thing.need` turns None into a refusal.  No field
+is ever filled from another one: a chip without an fp8 rate has no fp8 rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import MissingFact, UnknownName
+from .registry import Registry, Thing
+from .units import (
+    Bits,
+    ByteRate,
+    Bytes,
+    Carbon,
+    CarbonIntensity,
+    Count,
+    EnergyPrice,
+    FlopRate,
+    Flops,
+    Hours,
+    Latency,
+    LinkLatency,
+    Money,
+    Params,
+    Power,
+    Pue,
+    Quantity,
+    Ratio,
+    Share,
+    Tokens,
+    WaterIntensity,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision(Thing):
+    """A number format: bits of a stored weight, the arithmetic datapath, and the KV format."""
+
+    weight_bits: Bits  # including scales and zero points
+    compute: str  # the Device field that holds its rate
+    kv_bits: Bits
+    weight_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device(Thing):
+    """An accelerator or processor; rates are dense, links are per direction."""
+
+    year: Quantity | None = None
+    memory: Bytes  # as the data sheet prints it
+    usable: Bytes | None = None  # as the driver reports it
+    bandwidth: ByteRate
+    memory_class: str | None = None  # hbm, gddr, lpddr, ddr, sram, flash
+    tdp: Power | None = None
+    fp64: FlopRate | None = None
+    fp32: FlopRate | None = None
+    tf32: FlopRate | None = None
+    bf16: FlopRate | None = None
+    fp16: FlopRate | None = None
+    fp8: FlopRate | None = None
+    int8: FlopRate | None = None
+    fp6: FlopRate | None = None
+    fp4: FlopRate | None = None
+    int4: FlopRate | None = None
+    structured_sparsity: bool | None = None  # 2:4 in hardware
+    link: ByteRate | None = None  # scale-up, per direction, all lanes of one device
+    host_link: ByteRate | None = None  # PCIe or C2C, per direction
+    sram: Bytes | None = None
+    sram_bandwidth: ByteRate | None = None
+    flash: Bytes | None = None
+    flash_bandwidth: ByteRate | None = None
+    storage_bandwidth: ByteRate | None = None
+    devices: Count | None = None  # accelerators inside, for a rack sold as one
+    dispatch: Latency | None = None  # time to launch one inference
+    embodied_carbon: Carbon | None = None
+    price: Money | None = None
+
+    def rate(self, datapath: str) -> float:
+        """Dense peak rate [FLOP/s] of a datapath; refused where the chip lacks it."""
+        if datapath not in DATAPATHS:
+            raise UnknownName(f"no datapath called {datapath!r}; legal are {', '.join(DATAPATHS)}")
+        value: float | None = getattr(self, datapath)
+        if value is None:
+            own = [p for p in DATAPATHS if getattr(self, p) is not None]
+            advice = "; weight-only formats such as w8a16 or w4a16 need no such datapath" if _narrow(datapath) else ""
+            raise MissingFact(f"{self.key} has no {datapath} rate on record, only {', '.join(own) or 'none'}{advice}")
+        return value
+
+    @property
+    def capacity(self) -> float:
+        """Bytes that a program can allocate: the driver's figure, else the data sheet's."""
+        return self.memory if self.usable is None else self.usable  # type: ignore[return-value]
+
+
+DATAPATHS = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "int4")
+
+
+def _narrow(datapath: str) -> bool:
+    return datapath in ("fp8", "int8", "fp6", "fp4", "int4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Thing):
+    """A neural network.  `flops` is the forward work of one `unit`; transformers derive it from their shape."""
+
+    family: str  # transformer, moe, cnn, ssm, diffusion, recommendation
+    unit: str  # what one inference produces: token, sequence, image, step, query, window
+    params: Params
+    active_params: Params | None = None  # per token, for mixtures of experts
+    flops: Flops | None = None
+    layers: Count | None = None
+    hidden: Count | None = None
+    heads: Count | None = None
+    kv_heads: Count | None = None
+    head_dim: Count | None = None  # where it is not hidden / heads
+    ffn: Count | None = None
+    vocab: Count | None = None
+    context: Tokens | None = None  # longest supported, tokens
+    sequence: Tokens | None = None  # tokens of one sequence, where `unit` is a sequence
+    experts: Count | None = None
+    experts_per_token: Count | None = None  # routed
+    moe_layers: Count | None = None
+    expert_params: Params | None = None  # all routed experts together
+    kv_lora_rank: Count | None = None  # multi-head latent attention: compressed KV width
+    rope_dim: Count | None = None  # and its decoupled positional width
+    window: Tokens | None = None  # sliding-window attention
+    window_layers: Count | None = None  # layers that use it
+    state: Bytes | None = None  # recurrent state of one sequence
+    steps: Count | None = None  # denoising steps of one image
+    touched: Bytes | None = None  # weight bytes read by one inference, where it is not all of them
+    activations: Bytes | None = (
+        None  # stored by the forward pass of one unit at 2 bytes a value, where no shape gives them
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node(Thing):
+    """A server: devices, the links between them, and what it draws."""
+
+    device: Device
+    devices: Count
+    link: ByteRate | None = None  # scale-up, per device and direction; else the device's own
+    link_latency: LinkLatency | None = None
+    nics: Count | None = None  # scale-out ports
+    psus: Count | None = None
+    power: Power | None = None  # nameplate maximum, AC
+    busy_power: Power | None = None  # measured under a training or serving load, AC
+    idle_power: Power | None = None
+    host_memory: Bytes | None = None
+    price: Money | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fabric(Thing):
+    """The network between nodes; bandwidth is of one port, per direction."""
+
+    topology: str
+    bandwidth: ByteRate
+    latency: LinkLatency | None = None
+    oversubscription: Quantity | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(Thing):
+    """An electricity grid."""
+
+    carbon_intensity: CarbonIntensity
+    basis: str  # direct or life cycle
+    renewable: Share | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site(Thing):
+    """A data centre: its grid, its overheads and its tariff.  Water is per kWh of IT energy."""
+
+    grid: Grid
+    pue: Pue
+    wue: WaterIntensity | None = None
+    electricity_price: EnergyPrice | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet(Thing):
+    """Equal nodes on one fabric."""
+
+    node: Node
+    nodes: Count
+    fabric: Fabric
+    site: Site | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage(Thing):
+    """A storage tier as one node sees it."""
+
+    bandwidth: ByteRate
+    capacity: Bytes | None = None
+    iops: Quantity | None = None
+    latency: Latency | None = None
+    media: str | None = None
+    devices: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rack(Thing):
+    """A rack and the power that it may draw."""
+
+    power: Power
+    cooling: str | None = None
+    nodes: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component(Thing):
+    """A part that fails."""
+
+    mttf: Hours
+    failure_mode: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price(Thing):
+    """A dated price; kept apart from specifications because prices age."""
+
+    item: str  # key of what is priced, in any registry
+    basis: (
+        str  # purchase (USD each), rental (USD per device-hour), api_input / api_output (USD per million tokens), ...
+    )
+    amount: Money  # in USD per unit of the basis
+    terms: str | None = None  # on demand, 1 year reserved, ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Default(Thing):
+    """A judgement constant: a visible default of some argument, with its spread and its source."""
+
+    value: Ratio
+    low: Ratio | None = None
+    high: Ratio | None = None
+    unit: str | None = None
+
+
+PRECISIONS = Registry("precision", Precision, "precisions.toml")
+PRICES = Registry("prices", Price, "prices.toml")
+HARDWARE = Registry("hardware", Device, "hardware.toml")
+MODELS = Registry("models", Model, "models.toml")
+NODES = Registry("nodes", Node, "systems.toml", "node")
+FABRICS = Registry("fabrics", Fabric, "systems.toml", "fabric")
+FLEETS = Registry("fleets", Fleet, "systems.toml", "fleet")
+STORAGE = Registry("storage", Storage, "systems.toml", "storage")
+RACKS = Registry("racks", Rack, "systems.toml", "rack")
+COMPONENTS = Registry("components", Component, "systems.toml", "component")
+GRIDS = Registry("grids", Grid, "infra.toml", "grid")
+SITES = Registry("sites", Site, "infra.toml", "site")
+DEFAULTS = Registry("defaults", Default, "defaults.toml")

@@ -1,0 +1,300 @@
+"""The vocabulary of quantities: one name, one unit, one legal range each.
+
+Inside the package every number is in its *base* unit (SI, plus byte, FLOP, token and USD).
+Only the edges -- data files, Excel, the README -- use the *face* unit that people write.
+A quantity is a type, so that a signature says it all::
+
+    def ridge_point(*, peak: FlopRate, bandwidth: ByteRate) -> Intensity: ...
+
+Nothing here knows what the numbers are used for; the list of quantities stands at the end.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction as Exact
+from functools import cache
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import OutOfDomain
+
+Real: TypeAlias = float | npt.NDArray[np.float64]
+Flag: TypeAlias = bool | npt.NDArray[np.bool_]
+
+HOURS_PER_YEAR = 8760  # a year of contracts and depreciation: 365 days
+
+_SI = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21, "Y": 24}
+_SMALL = {"m": -3, "u": -6, "µ": -6, "n": -9, "p": -12}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50}
+_KWH = 3_600_000
+
+
+def _prefixed(symbol: str, *, binary: bool = False, small: bool = False, by: Exact = Exact(1)) -> dict[str, Exact]:
+    powers = _SI | (_SMALL if small else {})
+    out = {p + symbol: by * Exact(10) ** e for p, e in powers.items()}
+    return out | ({p + symbol: by * 2**e for p, e in _BINARY.items()} if binary else {})
+
+
+def _bytes(per: str, bit_names: tuple[str, ...]) -> dict[str, Exact]:
+    out = _prefixed(f"B{per}", binary=True)
+    for name in bit_names:
+        out |= _prefixed(name, by=Exact(1, 8))
+    return out
+
+
+_TIME = _prefixed("s", small=True) | {
+    "min": Exact(60),
+    **dict.fromkeys(("h", "hour", "hours"), Exact(3600)),
+    **dict.fromkeys(("d", "day", "days"), Exact(86400)),
+    **dict.fromkeys(("year", "years"), Exact(HOURS_PER_YEAR * 3600)),
+}
+for _big in "kMGTPEZY":  # kiloseconds are not written by anybody; "Ms" is a likely slip for ms
+    del _TIME[f"{_big}s"]
+
+# base unit -> {spelling: how many base units it is}
+SYMBOLS: dict[str, dict[str, Exact]] = {
+    "B": _bytes("", ("b", "bit")),
+    "B/s": _bytes("/s", ("b/s", "bit/s", "bps")),
+    "FLOP": _prefixed("FLOP") | _prefixed("OP"),
+    "FLOP/s": _prefixed("FLOP/s") | _prefixed("FLOPS") | _prefixed("OP/s") | _prefixed("OPS"),
+    "FLOP/B": {"FLOP/B": Exact(1)},
+    "s": _TIME,
+    "1/s": {"1/s": Exact(1), "/s": Exact(1), "1/min": Exact(1, 60), "1/h": Exact(1, 3600), "1/day": Exact(1, 86400)},
+    "W": _prefixed("W", small=True),
+    "J": _prefixed("J", small=True) | _prefixed("Wh", by=Exact(3600)),
+    "kg": {"kg": Exact(1), "g": Exact(1, 1000), "t": Exact(1000)},
+    "L": {"L": Exact(1), "m3": Exact(1000)},
+    "kg/J": {"g/kWh": Exact(1, 1000 * _KWH), "kg/kWh": Exact(1, _KWH), "kg/MWh": Exact(1, 1000 * _KWH)},
+    "L/J": {"L/kWh": Exact(1, _KWH)},
+    "USD": {"USD": Exact(1), "kUSD": Exact(1000), "MUSD": Exact(10**6)},
+    "USD/J": {"USD/kWh": Exact(1, _KWH), "USD/MWh": Exact(1, 1000 * _KWH)},
+    "USD/s": {"USD/h": Exact(1, 3600), "USD/year": Exact(1, HOURS_PER_YEAR * 3600)},
+    "USD/token": {"USD/Mtoken": Exact(1, 10**6)},
+    "1": {"": Exact(1), "%": Exact(1, 100), **{p: Exact(10) ** e for p, e in zip("kMBT", (3, 6, 9, 12), strict=True)}},
+}  # fmt: skip
+
+_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*\Z", re.S)
+
+
+def read(text: str, base: str, where: str = "value") -> Exact:
+    """Read ``"3.35 TB/s"`` exactly, in base units; a comma or a missing unit is refused.
+
+    Raises
+    ------
+    OutOfDomain
+        The text is no number with a unit of dimension `base`.
+    """
+    symbols = SYMBOLS.get(base, {base: Exact(1)})
+    if "," in text:
+        raise OutOfDomain(f"{where}: {text!r} has a comma; write 3350 or 3.35, with a point as the decimal sign")
+    match = _NUMBER.match(text)
+    if match is None:
+        raise OutOfDomain(f"{where}: {text!r} is no number; write for example {_example(base)}")
+    number, unit = match.groups()
+    if unit not in symbols:
+        got = f"the unit {unit!r}" if unit else "no unit"
+        raise OutOfDomain(f"{where}: {text!r} has {got}; legal are {', '.join(filter(None, list(symbols)[:24]))}")
+    return Exact(number) * symbols[unit]
+
+
+def _example(base: str) -> str:
+    if base == "1":
+        return "8 or 70B"
+    symbols = [s for s in SYMBOLS.get(base, {base: Exact(1)}) if s]
+    return f"'80 {symbols[min(3, len(symbols) - 1)]}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Base unit, face unit and legal range of one quantity.
+
+    `low` and `high` are in base units; `open_low` excludes `low` itself; `whole` admits
+    whole numbers only; `slip` is the likely mistake behind a value above `high`.
+    """
+
+    base: str
+    face: str
+    low: float = 0.0
+    high: float = math.inf
+    open_low: bool = False
+    whole: bool = False
+    slip: str = ""
+
+    @property
+    def scale(self) -> Exact:
+        """Base units in one face unit, exactly."""
+        return SYMBOLS.get(self.base, {self.base: Exact(1)})[self.face]
+
+    def from_face(self, x: Any) -> Any:
+        """Face unit -> base unit; whole factors keep decimal figures exact."""
+        up, down = _factors(self)
+        return x * up / down
+
+    def to_face(self, x: Any) -> Any:
+        """Base unit -> face unit."""
+        up, down = _factors(self)
+        return x * down / up
+
+    def parse(self, text: str, where: str = "value") -> float:
+        """Read a value as a data sheet prints it and check it: ``"3.35 TB/s"`` -> 3.35e12."""
+        return float(self.check(float(read(text, self.base, where)), where))
+
+    def printed_in_face(self, text: str) -> float:
+        """The printed value in face units, rounded once."""
+        return float(read(text, self.base) / self.scale)
+
+    def check(self, value: Any, where: str) -> Any:
+        """Return `value` as float or float64 array, or refuse it by name.
+
+        Raises
+        ------
+        OutOfDomain
+            Not a number, not finite, or outside the legal range.
+        """
+        if type(value) is float or type(value) is int:  # the common case, cheaply
+            number = float(value)
+            if not self._legal(number):
+                raise OutOfDomain(self._refusal(number, where))
+            return number
+        if isinstance(value, str):
+            return self.parse(value, where)
+        array = as_floats(value, where)
+        good = self.mask(array)
+        if not good.all():
+            raise OutOfDomain(self._refusal(float(array[~good].flat[0]), where))
+        return float(array) if array.ndim == 0 else array
+
+    def mask(self, array: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Which elements are legal."""
+        above = array > self.low if self.open_low else array >= self.low
+        good = above & (array <= self.high) & np.isfinite(array)
+        return good & (array == np.floor(array)) if self.whole else good
+
+    def _legal(self, x: float) -> bool:
+        if not (self.low <= x <= self.high) or x in (math.inf, -math.inf) or (self.open_low and x == self.low):
+            return False
+        return not self.whole or x == math.floor(x)
+
+    def _refusal(self, x: float, where: str) -> str:
+        low, high = (f"{self.to_face(b):g}" for b in (self.low, self.high))
+        kind = "a whole number" if self.whole else "a number"
+        lower = "" if self.low == -math.inf else f" {'above' if self.open_low else 'from'} {low}"
+        upper = "" if self.high == math.inf else f" up to {high}"
+        legal = f"{kind}{lower}{upper}{' ' + self.face if self.face else ''}"
+        slip = f" ({self.slip})" if self.slip and x > self.high else ""
+        shown = "not a number (NaN)" if x != x else f"{self.to_face(x):g}{' ' + self.face if self.face else ''}"
+        return f"{where} must be {legal}, got {shown}{slip}"
+
+
+@cache
+def _factors(unit: Unit) -> tuple[float, float]:
+    return float(unit.scale.numerator), float(unit.scale.denominator)
+
+
+def as_floats(value: Any, where: str) -> npt.NDArray[np.float64]:
+    """Any numeric array as float64 (integers would overflow silently); booleans and text are refused."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        got = "an empty value" if value is None else "TRUE/FALSE" if array.dtype.kind == "b" else repr(value)[:60]
+        raise OutOfDomain(f"{where} must be a number, got {got}")
+    return array.astype(np.float64)
+
+
+def notes(hint: Any) -> Iterator[Any]:
+    """What a type is annotated with, at any depth of ``Annotated`` and ``X | None``."""
+    if get_origin(hint) is Annotated:
+        yield from hint.__metadata__
+        yield from notes(hint.__origin__)
+    elif type(None) in get_args(hint):
+        for part in get_args(hint):
+            yield from notes(part)
+
+
+def unit_of(hint: Any) -> Unit | None:
+    """The Unit that a type carries, or None."""
+    return next((n for n in notes(hint) if isinstance(n, Unit)), None)
+
+
+def codes_of(hint: Any) -> type[Code] | None:
+    """The `Code` class of a result that is a word, or None."""
+    return next((n for n in notes(hint) if isinstance(n, type) and issubclass(n, Code)), None)
+
+
+class Code(IntEnum):
+    """A word that arrays hold as a number; it prints as the word."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Bottleneck(Code):
+    """What limits the time."""
+
+    compute = 0
+    memory = 1
+    network = 2
+    overhead = 3
+    capacity = 4
+
+
+OPTION = "option"  # marks a parameter that Excel takes in its `options` text
+_T = TypeVar("_T")
+Option = Annotated[_T, OPTION]
+
+# ---------------------------------------------------------------- the quantities
+# Ceilings are plausibility, not physics: each stops a slip of units or of a power of ten.
+_U = Unit
+Flops = Annotated[Real, _U("FLOP", "FLOP", high=1e32, slip="the largest training run so far is near 5e26 FLOP")]
+FlopRate = Annotated[Real, _U("FLOP/s", "TFLOP/s", open_low=True, high=1e21,
+                              slip="in Excel rates are in TFLOP/s: 989, not 989e12")]  # fmt: skip
+Bytes = Annotated[Real, _U("B", "GB", high=1e21, slip="in Excel sizes are in GB: 80, not 80e9")]
+ByteRate = Annotated[Real, _U("B/s", "GB/s", open_low=True, high=1e19,
+                              slip="in Excel rates are in GB/s: 3350, not 3.35e12")]  # fmt: skip
+Intensity = Annotated[Real, _U("FLOP/B", "FLOP/B", high=1e9)]
+Latency = Annotated[Real, _U("s", "ms", high=1e9)]
+LinkLatency = Annotated[Real, _U("s", "us", high=1.0, slip="link latencies are in microseconds in Excel")]
+Duration = Annotated[Real, _U("s", "s", high=1e10)]
+Hours = Annotated[Real, _U("s", "h", open_low=True, high=3.6e12)]
+Days = Annotated[Real, _U("s", "days", open_low=True, high=36500 * 86400.0, slip="at most 100 years")]
+Years = Annotated[Real, _U("s", "years", open_low=True, high=100 * HOURS_PER_YEAR * 3600.0, slip="at most 100 years")]
+Power = Annotated[Real, _U("W", "W", open_low=True, high=1e12)]
+SitePower = Annotated[Real, _U("W", "kW", open_low=True, high=1e12)]
+Energy = Annotated[Real, _U("J", "J", high=1e20)]
+Electricity = Annotated[Real, _U("J", "kWh", high=3.6e19)]
+EnergyPrice = Annotated[Real, _U("USD/J", "USD/kWh", high=5 / _KWH, slip="did you mean USD/MWh? 0.12 USD/kWh is usual")]
+CarbonIntensity = Annotated[Real, _U("kg/J", "g/kWh", high=2 / _KWH, slip="coal is near 1000 g/kWh")]
+WaterIntensity = Annotated[Real, _U("L/J", "L/kWh", high=50 / _KWH)]
+Carbon = Annotated[Real, _U("kg", "kg")]
+Volume = Annotated[Real, _U("L", "L")]
+Money = Annotated[Real, _U("USD", "USD", high=1e15)]
+HourlyPrice = Annotated[Real, _U("USD/s", "USD/h", high=1e6 / 3600)]
+TokenPrice = Annotated[Real, _U("USD/token", "USD/Mtoken")]
+Count = Annotated[Real, _U("1", "", low=1, whole=True, high=1e12)]
+Quantity = Annotated[Real, _U("1", "", open_low=True, high=1e12)]
+Params = Annotated[Real, _U("1", "", open_low=True, high=1e15, slip="did you mean 70e9? parameters are plain counts")]
+Tokens = Annotated[Real, _U("1", "", open_low=True, high=1e18, slip="did you mean 15e12? tokens are plain counts")]
+Length = Annotated[Real, _U("1", "", whole=True, high=1e12)]
+ZeroStage = Annotated[Real, _U("1", "", whole=True, high=3)]
+Rate = Annotated[Real, _U("1/s", "1/s", high=1e15)]
+BytesPerValue = Annotated[Real, _U("1", "", open_low=True, high=16, slip="bytes, not bits: fp16 is 2")]
+Bits = Annotated[Real, _U("1", "", open_low=True, high=64)]
+Throughput = Annotated[Real, _U("1/s", "1/s", open_low=True, high=1e15)]
+Ratio = Annotated[Real, _U("1", "")]
+Factor = Annotated[Real, _U("1", "", low=1, high=1e6)]
+Pue = Annotated[Real, _U("1", "", low=1, high=10, slip="a PUE is between 1.0 and about 3")]
+Fraction = Annotated[Real, _U("1", "", open_low=True, high=1, slip="a fraction: 0.4, not 40")]
+Share = Annotated[Real, _U("1", "", high=1, slip="a fraction: 0.4, not 40")]
+Change = Annotated[Real, _U("1", "", low=-1, high=1)]
+# units fixed by the cheat sheet's attribute names (`total_energy_kwh`): base and face coincide
+KilowattHours = Annotated[Real, _U("kWh", "kWh")]
+Gigabytes = Annotated[Real, _U("GB", "GB")]
+Percent = Annotated[Real, _U("%", "%", low=-math.inf, high=100)]
+Kilowatts = Annotated[Real, _U("kW", "kW")]
+Binding = Annotated[Real, Bottleneck]
