@@ -1,0 +1,118 @@
+"""`mls-udfs`, also `python -m udfs`: what functions there are, help on one, and putting them into LibreOffice.
+
+mls-udfs list
+mls-udfs help MLS_SERVING
+mls-udfs libreoffice install
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+from mlsysim.registry import sources
+from udfs import FUNCTIONS, Published, libreoffice
+from udfs.tools import metrics_table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after the program's name; those of this process by default.
+
+    Returns
+    -------
+    int
+        0, or 1 after a refusal, which is a sentence on standard error.
+    """
+    parser = argparse.ArgumentParser(prog="mls-udfs", description="The MLS functions for spreadsheets.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="list the functions by group")
+    about = commands.add_parser("help", help="explain one function")
+    about.add_argument("name", help="its name, with or without MLS_")
+    calc = commands.add_parser("libreoffice", help="put the functions into LibreOffice, or take them out")
+    calc.add_argument("action", choices=("install", "uninstall"))
+    given = parser.parse_args(argv)
+    if given.command == "libreoffice":
+        return _libreoffice(given.action)
+    if given.command == "help":
+        return _help(given.name)
+    _print(_catalogue())
+    return 0
+
+
+def _print(lines: Iterable[str]) -> None:
+    print("\n".join(lines))
+
+
+def _catalogue() -> Iterator[str]:
+    width = max(map(len, FUNCTIONS))
+    for group in dict.fromkeys(f.group for f in FUNCTIONS.values()):
+        yield f"{group}:"
+        for function in FUNCTIONS.values():
+            if function.group == group:
+                yield f"  {function.name:{width}}  {function.summary}"
+
+
+# ------------------------------------------------------------------ help on one function
+
+
+def _help(name: str) -> int:
+    known = {full.removeprefix("MLS_"): full for full in FUNCTIONS}
+    key = name.strip().upper().removeprefix("=").removesuffix("()").removeprefix("MLS_")
+    if key not in known:
+        near = [known[n] for n in difflib.get_close_matches(key, known, n=3, cutoff=0.5)]
+        hint = f"did you mean {' or '.join(near)}?" if near else "`mls-udfs list` names them all."
+        print(f"There is no function {name!r}; {hint}", file=sys.stderr)
+        return 1
+    _print(_explained(FUNCTIONS[known[key]]))
+    return 0
+
+
+def _explained(function: Published) -> Iterator[str]:
+    shown = (f"[{a.name}]" if a.optional else a.name for a in function.parameters)
+    yield f"={function.name}({', '.join(shown)})"
+    yield function.summary
+    yield from _section("Arguments", [(a.name, a.help) for a in function.parameters])
+    if function.entry is None:
+        return
+    answers = [(str(name), str(unit)) for name, unit in metrics_table(FUNCTIONS, function.name)]
+    if function.entry.metrics:
+        yield from _section("Metrics, the default first", answers)
+    elif answers[0][1]:
+        yield from ("", f"Answers in {answers[0][1]}.")
+    known = sources()
+    yield from ("", "References:", *(f"  {known[c].title}\n    {known[c].url}" for c in function.entry.cites))
+
+
+def _section(heading: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    if rows:
+        width = max(len(first) for first, _ in rows)
+        yield from ("", f"{heading}:", *(f"  {first:{width}}  {second}".rstrip() for first, second in rows))
+
+
+# ------------------------------------------------------------------ LibreOffice
+
+
+def _libreoffice(action: str) -> int:
+    profile = libreoffice.default_profile()
+    try:
+        if action == "install":
+            libreoffice.install(profile)
+            print(f"The functions are in {profile}. Start LibreOffice Calc and try =MLS_VERSION().")
+        else:
+            libreoffice.uninstall(profile)
+            print(f"The functions are no longer in {profile}.")
+    except libreoffice.LibreOfficeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

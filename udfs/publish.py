@@ -1,0 +1,346 @@
+"""A catalogue entry as an Excel function: positional, in face units, ranges in, blocks out.
+
+    cells -> plain -> broadcast -> one call of the entry per distinct set of words (keys, metric, precision ...)
+    with all its numbers at once -> face units -> cells
+
+Refusals are values, not exceptions: a sentence in the cell, and in a block only where it belongs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlsysim.catalogue import Entry, Param
+from mlsysim.errors import MlsysError, OutOfDomain, UnknownName
+from mlsysim.registry import split_spec
+from mlsysim.units import codes_of, unit_of
+
+from .cells import Block, Cell, Objects, as_objects, block, is_blank, is_error, outward, refusal
+
+ALL = "all"
+METRIC = Param("metric", str, None, "Name of the result wanted")
+OPTIONS = Param("options", str, None, "Further options as text")
+HELP_LIMIT = 255
+# results that stay true of a plan that does not fit
+_STATIC = {
+    "memory_utilization",
+    "efficiency_used",
+    "arithmetic_intensity",
+    "parallelism",
+    "bubble_fraction",
+    "bottleneck",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument as the function wizard shows it."""
+
+    name: str
+    help: str
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An Excel function: call it with raw cells, get a cell or a block; it never raises for a user's mistake."""
+
+    name: str
+    summary: str
+    group: str
+    parameters: tuple[Argument, ...]
+    run: Callable[[Sequence[Any]], Cell | Block]
+    entry: Entry | None = None
+
+    def __call__(self, *cells: Any) -> Cell | Block:
+        """Answer in cells; refusals are text that starts with ``#MLS!``."""
+        if len(cells) > len(self.parameters):
+            return refusal(f"{self.name} takes at most {len(self.parameters)} arguments, got {len(cells)}")
+        try:
+            return self.run([*cells, *[None] * (len(self.parameters) - len(cells))])
+        except MlsysError as error:
+            return refusal(str(error))
+
+
+def publish(entry: Entry) -> Published:
+    """Make the Excel function of an entry."""
+    params = excel_params(entry)
+    arguments = tuple(Argument(p.name, _help(p, entry), not p.required) for p in params)
+    return Published(
+        entry.excel, entry.summary[:HELP_LIMIT], entry.group, arguments, lambda cells: _run(entry, params, cells), entry
+    )
+
+
+def excel_params(entry: Entry) -> tuple[Param, ...]:
+    """Catalogue order: subject and sizes, `metric`, knobs, `options`."""
+    required = [p for p in entry.params if p.required]
+    knobs = [p for p in entry.params if not p.required and not p.is_option]
+    metric = [METRIC] if entry.metrics else []
+    options = [OPTIONS] if any(p.is_option for p in entry.params) else []
+    return (*required, *metric, *knobs, *options)
+
+
+def _help(param: Param, entry: Entry) -> str:
+    if param is METRIC:
+        head, *rest = entry.metrics
+        text = f"Result wanted; blank: {head}; or {ALL}, {', '.join(rest)}"
+        while len(text) > HELP_LIMIT:
+            rest.pop()
+            text = f"Result wanted; blank: {head}; or {ALL}, {', '.join(rest)}, others by MLS_METRICS"
+    elif param is OPTIONS:
+        text = "Text such as 'name = value; name = value': " + ", ".join(p.name for p in entry.params if p.is_option)
+    else:
+        text = param.help
+    return text if len(text) <= HELP_LIMIT else text[: HELP_LIMIT - 3] + "..."
+
+
+# ------------------------------------------------------------------ one call, many elements
+
+
+def _run(entry: Entry, params: tuple[Param, ...], cells: Sequence[Any]) -> Cell | Block:
+    arrays = [as_objects(c) for c in cells]
+    try:
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    except ValueError:
+        shapes = "; ".join(
+            f"{p.name} {a.shape[0]} x {a.shape[1]}" for p, a in zip(params, arrays, strict=True) if a.ndim
+        )
+        raise OutOfDomain(
+            f"{entry.excel}: ranges must have equal sizes, or be a row and a column, got {shapes}"
+        ) from None
+    if shape == ():
+        cell = {p.name: a.item() for p, a in zip(params, arrays, strict=True)}
+        if str(cell.get("metric") or "").strip().casefold() == ALL:
+            return _all_metrics(entry, params, cell)
+    size = math.prod(shape)
+    columns = {p.name: np.broadcast_to(a, shape).reshape(size) for p, a in zip(params, arrays, strict=True)}
+    answers = np.full(size, None, dtype=object)
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    words = [p.name for p in params if p.unit is None]
+    for i in range(size):
+        groups.setdefault(tuple(columns[w][i] for w in words), []).append(i)
+    for key, members in groups.items():
+        index = np.array(members)
+        numbers = {p.name: columns[p.name][index] for p in params if p.unit is not None}
+        _solve_group(entry, params, dict(zip(words, key, strict=True)), numbers, index, answers)
+    return block(answers.reshape(shape))
+
+
+def _solve_group(
+    entry: Entry,
+    params: tuple[Param, ...],
+    words: dict[str, Any],
+    numbers: dict[str, Objects],
+    index: np.ndarray[Any, np.dtype[np.intp]],
+    answers: Objects,
+) -> None:
+    """Answer the elements of `index`, which differ in numbers only; bad elements fail alone."""
+    try:
+        given, metric = _words(entry, params, words)
+    except MlsysError as error:
+        answers[index] = refusal(str(error))
+        return
+    good = np.ones(len(index), dtype=bool)
+    for param in params:
+        if param.unit is None:
+            continue
+        column, value = numbers[param.name], np.zeros(len(index))
+        blanks = sum(is_blank(c) for c in column)
+        if blanks == len(column) and not param.required:
+            continue
+        if all(type(c) is float for c in column):  # the common case, in one pass
+            value = param.unit.from_face(column.astype(np.float64))
+            given[param.name] = value
+            suspects = np.flatnonzero(~param.unit.mask(value)).tolist()
+        else:
+            suspects = list(range(len(column)))
+        for j in suspects:
+            cell = column[j]
+            try:
+                value[j] = _number(entry, param, cell)
+            except MlsysError as error:
+                good[j], answers[index[j]] = False, refusal(str(error))
+        given[param.name] = value
+    if good.any():
+        kept = {n: v[good] if isinstance(v, np.ndarray) else v for n, v in given.items()}
+        _call(entry, kept, metric, index[good], answers)
+
+
+def _call(entry: Entry, given: dict[str, Any], metric: str, index: Any, answers: Objects) -> None:
+    """One pass over all elements; where that is refused, halves, until the culprits stand alone."""
+    try:
+        scalar = {n: float(v[0]) if isinstance(v, np.ndarray) and len(index) == 1 else v for n, v in given.items()}
+        answers[index] = _picked(entry, entry.call(**scalar), metric, len(index))
+    except MlsysError as error:
+        if len(index) == 1:
+            answers[index] = refusal(str(error))
+            return
+        half = len(index) // 2
+        for part in (slice(None, half), slice(half, None)):
+            some = {n: v[part] if isinstance(v, np.ndarray) else v for n, v in given.items()}
+            _call(entry, some, metric, index[part], answers)
+
+
+# ------------------------------------------------------------------ inward
+
+
+def _words(entry: Entry, params: tuple[Param, ...], words: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Keyword arguments from the cells that hold words (and options), and the metric asked for."""
+    given: dict[str, Any] = {}
+    metric = next(iter(entry.metrics), "")
+    for param in params:
+        if param.unit is not None:
+            continue
+        cell = words[param.name]
+        where = f"{entry.excel}: {param.name}"
+        if is_error(cell):
+            raise OutOfDomain(f"{where} holds the error {cell}")
+        if is_blank(cell):
+            if param.required:
+                raise OutOfDomain(f"{where} is empty ({param.help})")
+        elif param is METRIC:
+            metric = _metric(entry, cell)
+        elif param is OPTIONS:
+            given |= _options(entry, cell)
+        else:
+            given[param.name] = _word(param, cell, where)
+    return given, metric
+
+
+def _metric(entry: Entry, cell: Any) -> str:
+    name = str(cell).strip().casefold()
+    if name not in entry.metrics:
+        extra = f"; {ALL} works in a single cell only" if name == ALL else ""
+        raise UnknownName(f"{entry.excel} has no metric {cell!r}; it has {', '.join(entry.metrics)}{extra}")
+    return name
+
+
+def _word(param: Param, cell: Any, where: str) -> Any:
+    if param.hint is bool:
+        if isinstance(cell, bool):
+            return cell
+        if isinstance(cell, float) and cell in (0.0, 1.0):  # LibreOffice delivers TRUE as 1
+            return cell == 1.0
+        if isinstance(cell, str) and cell.strip().casefold() in ("true", "false"):
+            return cell.strip().casefold() == "true"
+        raise OutOfDomain(f"{where} must be TRUE or FALSE, got {cell!r}")
+    if not isinstance(cell, str):
+        raise OutOfDomain(f"{where} must be text ({param.text}), got {cell!r}")
+    if param.choices:
+        folded = {c.casefold(): c for c in param.choices}
+        if cell.strip().casefold() not in folded:
+            raise OutOfDomain(f"{where} must be one of {', '.join(param.choices)}, got {cell!r}")
+        return folded[cell.strip().casefold()]
+    return param.thing.of(cell) if param.thing else cell
+
+
+def _options(entry: Entry, cell: Any) -> dict[str, Any]:
+    """Keyword arguments from options text, in the grammar of spec text."""
+    if not isinstance(cell, str):
+        raise OutOfDomain(f"{entry.excel}: options must be text such as 'name = value; name = value', got {cell!r}")
+    name, pairs = split_spec(cell)
+    legal = {p.name: p for p in entry.params if p.is_option}
+    unknown = [n for n in ([name] if name else [*pairs]) if name or n not in legal]
+    if unknown:
+        raise UnknownName(f"{entry.excel}: options has no {unknown[0]!r}; it has {', '.join(legal)}")
+    return {n: _option(entry, legal[n], text) for n, text in pairs.items()}
+
+
+def _option(entry: Entry, param: Param, text: str) -> Any:
+    where = f"{entry.excel}: options: {param.name}"
+    if param.unit is None:
+        return _word(param, text, where)
+    try:
+        number = float(text)
+    except ValueError:
+        return param.unit.parse(text, where)
+    return param.unit.check(param.unit.from_face(number), where)
+
+
+def _number(entry: Entry, param: Param, cell: Any) -> float:
+    """A number in base units from a cell in face units, or from text with its unit."""
+    where, unit = f"{entry.excel}: {param.name}", param.unit
+    if unit is None:
+        raise TypeError(f"{where} has no unit")
+    if type(cell) is float:
+        return float(unit.check(unit.from_face(cell), where))
+    if is_blank(cell):
+        if param.required or param.default is None:
+            raise OutOfDomain(f"{where} is empty ({param.help})")
+        return float(param.default)
+    if is_error(cell):
+        raise OutOfDomain(f"{where} holds the error {cell}")
+    if isinstance(cell, bool):
+        raise OutOfDomain(f"{where} must be a number, got {str(cell).upper()} ({param.help})")
+    try:
+        float(cell)
+    except ValueError:
+        return unit.parse(cell, where)
+    raise OutOfDomain(f"{where} holds the text {cell!r}; enter the number itself, or text with a unit")
+
+
+# ------------------------------------------------------------------ outward
+
+
+def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:
+    """The metric of a result for every element, in face units; what cannot happen is refused."""
+    hint = entry.metrics[metric] if metric else entry.returns
+    value = getattr(out, metric) if metric else out
+    cells = np.full(size, None, dtype=object)
+    cells[:] = _face(hint, value, size)
+    for j in range(size):
+        if isinstance(cells[j], float) and not math.isfinite(cells[j]):
+            cells[j] = refusal(
+                f"{entry.excel}: {metric or 'the result'} is unknown: a fact that it needs is not on record"
+            )
+    if metric and hasattr(out, "feasible") and not _survives(metric, hint):
+        fits = np.broadcast_to(np.asarray(out.feasible), size)
+        for j in np.flatnonzero(~fits).tolist():
+            cells[j] = refusal(_does_not_fit(out, j, size))
+    return cells
+
+
+def _face(hint: Any, value: Any, size: int) -> list[Cell]:
+    unit, code = unit_of(hint), codes_of(hint)
+    if isinstance(value, np.ndarray):
+        flat = np.broadcast_to(value, size)
+        if code is not None:
+            return [str(code(int(v))) for v in flat]
+        return (unit.to_face(flat) if unit else flat).tolist()  # type: ignore[no-any-return]
+    if code is not None:
+        return [str(code(int(value)))] * size
+    if unit is not None:
+        value = unit.to_face(value)
+    return [value if isinstance(value, float) else outward(value)] * size
+
+
+def _survives(metric: str, hint: Any) -> bool:
+    unit = unit_of(hint)
+    return metric in _STATIC or (unit is None and codes_of(hint) is None) or (unit is not None and unit.base == "B")
+
+
+def _does_not_fit(out: Any, j: int, size: int) -> str:
+    need, short = (float(np.broadcast_to(np.asarray(getattr(out, n)), size)[j]) for n in (out.memory, "shortfall"))
+    factor = math.ceil(need / (need - short)) if need > short else 0
+    times = f" (at least {factor} times the memory)" if factor else ""
+    return f"does not fit: needs {need / 1e9:.4g} GB, usable {(need - short) / 1e9:.4g} GB{times}; {out.remedy}"
+
+
+def _all_metrics(entry: Entry, params: tuple[Param, ...], cell: dict[str, Any]) -> Block:
+    """Metric, value and unit of every result of one call."""
+    if not entry.metrics:
+        raise UnknownName(f"{entry.excel} has one answer only")
+    table: Block = []
+    for name, hint in entry.metrics.items():
+        one = np.full(1, None, dtype=object)
+        words = {p.name: cell[p.name] for p in params if p.unit is None} | {"metric": name}
+        numbers = {p.name: np.array([cell[p.name]], dtype=object) for p in params if p.unit is not None}
+        _solve_group(entry, params, words, numbers, np.array([0]), one)
+        unit = unit_of(hint)
+        table.append([name, one[0], unit.face if unit else ""])
+    return table
