@@ -1,0 +1,1 @@
+"""The files users open: built, recalculated and checked without Excel."""

@@ -1,0 +1,1 @@
+"""One module per sheet (or family of sheets); `workbook.build` puts them in order."""
