@@ -1,0 +1,29 @@
+"""Shared by all tests: the workbook built once, and no silent skip of an engine where one is required."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default workbook, as ``python -m workbook build`` writes it."""
+    from workbook.build import build
+
+    path = tmp_path_factory.mktemp("plan") / "PLAN.xlsx"
+    assert build(path) == {}
+    return path
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """With MLS_REQUIRE_ENGINES set (CI), a skipped engine test is a failed one."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.skipped and os.environ.get("MLS_REQUIRE_ENGINES") and item.get_closest_marker("libreoffice"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, but MLS_REQUIRE_ENGINES is set: {report.longrepr}"
