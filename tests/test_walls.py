@@ -79,6 +79,10 @@ def test_a_convolution_network_moves_its_activations() -> None:
     assert got.latency_compute == close(64 * 8e9 / 50e12)
     assert got.latency_memory == close((25e6 * 2 + 64 * 2 * 20e6) / 0.8e12)
     assert got.throughput == close(64 / got.latency)
+    assert got.memory_footprint == close(25e6 * 2 + 64 * 2 * 20e6 / 50)  # and the activations of one layer
+    assert not m.roofline(CNN, CHIP, batch=10**6).feasible
+    wide = m.roofline(CNN, CHIP, batch=64, precision="fp32", bandwidth_efficiency=0.8)
+    assert wide.latency_memory == close(2 * got.latency_memory)
 
 
 def test_a_diffusion_model_pays_every_step() -> None:

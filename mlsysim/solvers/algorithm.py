@@ -108,7 +108,7 @@ def _step(model: Model, hardware: Device, fmt: Precision, read: Real, faster: Re
     steps, tokens = float(model.steps or 1), 1.0 if is_lm(model) else float(model.sequence or 1)
     flops = forward_flops(model, 1.0, 1.0)
     weights = touched_bytes(model, fmt, tokens) * read / float(fmt.weight_bits)
-    traffic = steps * (weights + activation_traffic(model, tokens, 1.0))
+    traffic = steps * (weights + activation_traffic(model, tokens, 1.0, float(fmt.kv_bits) / 8))
     overhead = steps * step_overhead(float(model.layers or 1), "kernel_overhead")
     return np.maximum(flops / (top.compute * faster), traffic / top.bandwidth) + overhead
 

@@ -143,9 +143,10 @@ def _inference_work(model: Model, fmt: Precision, batch: Real, seq_len: Real) ->
     cache = cache_bytes(model, seq_len, batch, float(fmt.kv_bits) / 8)
     tokens = batch * (1.0 if is_lm(model) else float(model.sequence or 1))
     flops = forward_flops(model, 1.0, seq_len) * batch
-    working = activation_traffic(model, tokens, batch)
+    working = activation_traffic(model, tokens, batch, float(fmt.kv_bits) / 8)
     traffic = touched_bytes(model, fmt, tokens) * float(model.steps or 1) + cache + working * float(model.steps or 1)
-    return flops, flops, traffic, weight_bytes(model, fmt) + cache
+    layer = 0.0 * working if is_lm(model) else working / float(model.layers or 1)  # one average layer is at work
+    return flops, flops, traffic, weight_bytes(model, fmt) + cache + layer
 
 
 def _training_work(
@@ -247,7 +248,9 @@ def serving(
         forward_flops(model, fresh, seq_len) * batch, touched_bytes(model, fmt, fresh * batch) + kv_prompt, prefill
     ) + _tp_time(model, hardware, fresh * batch, tp)
     flops = forward_flops(model, 1.0, seq_len + answer / 2) * batch
-    traffic = touched_bytes(model, fmt, batch) + kv_mean + activation_traffic(model, batch, batch)
+    traffic = (
+        touched_bytes(model, fmt, batch) + kv_mean + activation_traffic(model, batch, batch, float(fmt.kv_bits) / 8)
+    )
     collective = _tp_time(model, hardware, batch, tp)
     compute, memory = flops / decode.compute, traffic / decode.bandwidth
     itl = compute + memory + collective + step_overhead(layers, "layer_overhead_decode")
