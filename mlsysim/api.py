@@ -9,15 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .errors import UnknownName
 from .registry import Registry, Thing
 from .solvers.algorithm import CompressionResult, Method, compression
 from .solvers.fleet import DistributedResult, training
 from .solvers.node import PerformanceProfile, ServingResult, roofline, serving
 from .solvers.operations import EconomicsResult, SustainabilityResult, sustainability, tco
 from .things import FABRICS, FLEETS, GRIDS, HARDWARE, MODELS, NODES, RACKS, SITES, STORAGE
-from .units import Real
+from .units import Real, as_floats
 
 DAY = 86400.0
+
+
+def _seconds(duration_days: Any) -> Any:
+    """Days as the sheet writes them, in seconds; text and blanks are judged at the door of the solver."""
+    if duration_days is None or isinstance(duration_days, str):
+        return duration_days
+    return as_floats(duration_days, "duration_days") * DAY
 
 
 class Engine:
@@ -126,7 +134,7 @@ class SustainabilityModel:
         fleet: Any, duration_days: Real, datacenter: Any = None, mfu: Real = 0.4, **options: Any
     ) -> SustainabilityResult:
         """See `mlsysim.sustainability`; further keywords are its options."""
-        return sustainability(fleet, days=duration_days * DAY, datacenter=datacenter, mfu=mfu, **options)
+        return sustainability(fleet, days=_seconds(duration_days), datacenter=datacenter, mfu=mfu, **options)
 
 
 class EconomicsModel:
@@ -137,7 +145,11 @@ class EconomicsModel:
         fleet: Any, duration_days: Real = 365, datacenter: Any = None, mfu: Real = 0.4, **options: Any
     ) -> EconomicsResult:
         """See `mlsysim.tco`; further keywords are its options."""
-        return tco(fleet, days=duration_days * DAY, datacenter=datacenter, mfu=mfu, **options)
+        return tco(fleet, days=_seconds(duration_days), datacenter=datacenter, mfu=mfu, **options)
+
+
+class UnknownAttribute(UnknownName, AttributeError):
+    """An attribute path that leads to no registry row; `hasattr` understands it."""
 
 
 class Namespace:
@@ -157,7 +169,10 @@ class Namespace:
         for registry in self._registries.values():
             if name in registry and self._group in ("", "*", registry[name].group):
                 return registry[name]
-        return next(iter(self._registries.values()))[name]  # refuses with near names
+        try:
+            return next(iter(self._registries.values()))[name]
+        except UnknownName as error:  # it names near keys
+            raise UnknownAttribute(str(error)) from None
 
     def __dir__(self) -> Iterable[str]:
         names = [k for r in self._registries.values() for k, t in r.items() if self._group in ("", "*", t.group)]

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, ParamSpec, TypeVar, get_args, get_ori
 import numpy as np
 
 from .errors import OutOfDomain, WrongArguments
-from .nomenclature import TEXTS
+from .nomenclature import text_of
 from .units import OPTION, Code, Unit, codes_of, notes, unit_of
 
 P = ParamSpec("P")
@@ -45,7 +45,7 @@ class Param:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        return get_args(self.hint) if get_origin(self.hint) is Literal else ()
+        return next((get_args(h) for h in (self.hint, *get_args(self.hint)) if get_origin(h) is Literal), ())
 
     @property
     def is_option(self) -> bool:
@@ -123,10 +123,11 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
     if name in CATALOGUE:
         raise TypeError(f"two catalogue entries are called {name}")
     hints = get_type_hints(fn, include_extras=True)
-    params = {p.name: Param(p.name, hints[p.name], p.default, TEXTS[p.name])
+    params = {p.name: Param(p.name, hints[p.name], p.default, text_of(name, p.name))
               for p in inspect.signature(fn).parameters.values()}  # fmt: skip
     units = {n: p.unit for n, p in params.items() if p.unit}
     choices = {n: p.choices for n, p in params.items() if p.choices}
+    flags = {n for n, p in params.items() if p.hint is bool}
     optional = {n for n, p in params.items() if p.default is None}
     required = [n for n, p in params.items() if p.required]
     names = tuple(params)
@@ -146,8 +147,10 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
             if value is not None:
                 if n in units:
                     value = units[n].check(value, f"{name}: {n}")
-                elif n in choices and value not in choices[n]:
+                elif n in choices and not (isinstance(value, str) and value in choices[n]):
                     raise OutOfDomain(f"{name}: {n} must be one of {', '.join(choices[n])}, got {value!r}")
+                elif n in flags and not isinstance(value, bool | np.bool_):
+                    raise OutOfDomain(f"{name}: {n} must be TRUE or FALSE, got {value!r}")
             checked[n] = value
         return _plain(fn(**checked))  # type: ignore[call-arg]
 

@@ -37,8 +37,7 @@ TEXTS: dict[str, str] = {
     "dp": "Data-parallel replicas",
     "ep": "Expert-parallel devices, taken out of the data-parallel ones",
     "interleave": "Virtual stages on each pipeline device",
-    "overlap": "Share of the backward pass under which gradient communication hides",
-    "sequence_parallel": "Sequence parallelism inside each tensor-parallel group",
+    "overlap": "Share of the backward pass under which gradient communication hides; blank: the sourced default",
     "straggler": "Slow-down of the step by its slowest device",
     "stages": "Pipeline stages",
     "microbatches": "Micro-batches in one step",
@@ -60,7 +59,6 @@ TEXTS: dict[str, str] = {
     "workers": "Devices that take part",
     "message": "Bytes that each device contributes",
     "latency": "Latency of one message",
-    "link_efficiency": "Share of link bandwidth that collectives reach",
     # reliability
     "component_life": "Mean time to failure of one component",
     "count": "Number of components",
@@ -78,12 +76,10 @@ TEXTS: dict[str, str] = {
     # energy and money
     "energy": "Energy used by the IT equipment",
     "pue": "Power usage effectiveness of the site",
-    "carbon_intensity": "Carbon intensity of the electricity",
     "busy_power": "Measured power at full load",
     "idle_share": "Idle power as a share of the busy draw",
     "days": "Duration",
     "utilisation": "Share of time in which the devices do paid work",
-    "power_utilisation": "Share of time at busy power; the rest is drawn at idle power",
     "usd_per_kwh": "Electricity price; blank: the site's tariff, else the sourced default",
     "life_years": "Depreciation life; a longer run is not depreciated further",
     "usd_per_device": "Purchase price of one device; blank: the price list",
@@ -93,7 +89,6 @@ TEXTS: dict[str, str] = {
     "staff": "Staff cost per device and year",
     "maintenance": "Maintenance and support per year as a share of the purchase price",
     "residual_share": "Share of the purchase price recovered at the end of life",
-    "life": "Life over which embodied carbon is spread",
     "embodied_carbon": "Embodied carbon of one device; blank: the registry's figure",
     "annual_cost": "Cost of the fleet per year",
     "usd_per_device_hour": "Cost of one device for one hour",
@@ -101,4 +96,12 @@ TEXTS: dict[str, str] = {
     "price": "Purchase price",
     "age": "Age",
     "annual_decline": "Share of value lost each year",
+    # where one name of the promise means two things
+    "carbon.intensity": "Carbon intensity of the electricity",
+    "power.utilisation": "Share of time at busy power; the rest is drawn at idle power",
 }
+
+
+def text_of(function: str, argument: str) -> str:
+    """The text of an argument, of this function if it has its own."""
+    return TEXTS.get(f"{function}.{argument}") or TEXTS[argument]

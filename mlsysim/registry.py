@@ -20,7 +20,7 @@ from datetime import date
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, Self, TypeVar, cast, get_args, get_type_hints
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_args, get_type_hints
 
 from .errors import MissingFact, OutOfDomain, UnknownName
 from .units import Unit, unit_of
@@ -55,8 +55,9 @@ class Fact:
 class Thing:
     """Base of every registry row: a key, a title, sourced facts."""
 
+    supersedes: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # fields of a base that no longer hold when one is changed
     key: str
-    title: str
+    title: str = field(compare=False)
     group: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)
 
@@ -275,7 +276,12 @@ def _from_spec(kind: Any, text: str) -> Any:
         base = registry.resolve(pairs.pop("base"))
         values = {n: getattr(base, n) for n in (*hints, "group") if getattr(base, n) is not None}
         facts = dict(base.facts)
+        for stale in (s for n in pairs for s in kind.supersedes.get(n, ())):
+            values.pop(stale, None)
+            facts.pop(stale, None)
         name = name or base.key
+    if "group" in pairs:
+        values["group"] = pairs.pop("group")
     for field_name, printed in pairs.items():
         where = f"{name or kind.__name__}: {field_name}"
         if field_name not in hints:
@@ -325,7 +331,7 @@ def _parts(body: str) -> list[str]:
 
 def spec(thing: Thing) -> str:
     """Spec text that says all a thing knows; reading it back gives an equal thing."""
-    parts = [thing.key]
+    parts = [thing.key, *([f"group = {thing.group}"] if thing.group else [])]
     for name in fields(type(thing)):
         value = getattr(thing, name)
         if isinstance(value, Thing):

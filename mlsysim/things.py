@@ -6,7 +6,9 @@ is ever filled from another one: a chip without an fp8 rate has no fp8 rate.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .errors import MissingFact, UnknownName
 from .registry import Registry, Thing
@@ -49,6 +51,7 @@ class Precision(Thing):
 class Device(Thing):
     """An accelerator or processor; rates are dense, links are per direction."""
 
+    supersedes: ClassVar[Mapping[str, tuple[str, ...]]] = {"memory": ("usable",)}
     year: Quantity | None = None
     memory: Bytes  # as the data sheet prints it
     usable: Bytes | None = None  # as the driver reports it
@@ -106,6 +109,7 @@ def _narrow(datapath: str) -> bool:
 class Model(Thing):
     """A neural network.  `flops` is the forward work of one `unit`; transformers derive it from their shape."""
 
+    supersedes: ClassVar[Mapping[str, tuple[str, ...]]] = {"sequence": ("flops",)}
     family: str  # transformer, moe, cnn, ssm, diffusion, recommendation
     unit: str  # what one inference produces: token, sequence, image, step, query, window
     params: Params
@@ -140,6 +144,10 @@ class Model(Thing):
 class Node(Thing):
     """A server: devices, the links between them, and what it draws."""
 
+    supersedes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "device": ("link", "power", "busy_power", "idle_power", "price"),
+        "devices": ("power", "busy_power", "idle_power", "price"),
+    }
     device: Device
     devices: Count
     link: ByteRate | None = None  # scale-up, per device and direction; else the device's own

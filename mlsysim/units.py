@@ -201,6 +201,8 @@ def _factors(unit: Unit) -> tuple[float, float]:
 def as_floats(value: Any, where: str) -> npt.NDArray[np.float64]:
     """Any numeric array as float64 (integers would overflow silently); booleans and text are refused."""
     array = np.asarray(value)
+    if isinstance(value, list | tuple) and any(isinstance(v, bool) for v in np.asarray(value, dtype=object).flat):
+        array = array.astype(np.bool_)  # numpy would make 1.0 of TRUE among numbers
     if array.dtype.kind not in "iuf":
         got = "an empty value" if value is None else "TRUE/FALSE" if array.dtype.kind == "b" else repr(value)[:60]
         raise OutOfDomain(f"{where} must be a number, got {got}")
@@ -274,6 +276,7 @@ WaterIntensity = Annotated[Real, _U("L/J", "L/kWh", high=50 / _KWH)]
 Carbon = Annotated[Real, _U("kg", "kg")]
 Volume = Annotated[Real, _U("L", "L")]
 Money = Annotated[Real, _U("USD", "USD", high=1e15)]
+UnitPrice = Annotated[Real, _U("USD", "USD", open_low=True, high=1e12)]
 HourlyPrice = Annotated[Real, _U("USD/s", "USD/h", high=1e6 / 3600)]
 TokenPrice = Annotated[Real, _U("USD/token", "USD/Mtoken")]
 Count = Annotated[Real, _U("1", "", low=1, whole=True, high=1e12)]

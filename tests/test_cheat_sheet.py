@@ -219,7 +219,7 @@ def test_the_five_equations() -> None:
     assert m.chinchilla_params(budget=1e24) == close(math.sqrt(1e24 / 120))
     assert m.chinchilla_tokens(budget=1e24) == close(20 * math.sqrt(1e24 / 120))
     energy, pue, intensity = 12_345.0, 1.1, 429.0
-    kilograms = m.carbon(energy=energy * 3.6e6, pue=pue, carbon_intensity=intensity / 1000 / 3.6e6)
+    kilograms = m.carbon(energy=energy * 3.6e6, pue=pue, intensity=intensity / 1000 / 3.6e6)
     assert kilograms == close(energy * pue * intensity / 1000)
 
 

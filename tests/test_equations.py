@@ -56,7 +56,7 @@ USUAL: dict[str, tuple[float, float]] = {
     "goodput": (0.95, 0.85),
     "energy": (1000 * KWH, 5 * KWH),
     "pue": (1.1, 1.5),
-    "carbon_intensity": (0.4 / KWH, 0.02 / KWH),
+    "carbon.intensity": (0.4 / KWH, 0.02 / KWH),  # one name, two quantities
     "busy_power": (6850, 700),
     "idle_share": (0.3, 0.1),
     "annual_cost": (1e6, 2e5),
@@ -70,7 +70,7 @@ USUAL: dict[str, tuple[float, float]] = {
 
 
 def usual(entry: Entry, which: int = 0) -> dict[str, float]:
-    return {p.name: USUAL[p.name][which] for p in entry.params}
+    return {p.name: USUAL.get(f"{entry.name}.{p.name}", USUAL[p.name])[which] for p in entry.params}
 
 
 # ---------------------------------------------------------------- by hand, to twelve digits
@@ -131,8 +131,8 @@ def test_training_work_of_gpt_3() -> None:
 
 def test_carbon() -> None:
     # 1287 MWh x PUE 1.0 x 429 g/kWh = 552 t
-    assert m.carbon(energy=1_287_000 * KWH, pue=1.0, carbon_intensity=0.429 / KWH) == exactly(552_123)
-    assert m.carbon(energy=1000 * KWH, pue=1.1, carbon_intensity=0.4 / KWH) == exactly(440)
+    assert m.carbon(energy=1_287_000 * KWH, pue=1.0, intensity=0.429 / KWH) == exactly(552_123)
+    assert m.carbon(energy=1000 * KWH, pue=1.1, intensity=0.4 / KWH) == exactly(440)
 
 
 def test_pipeline_bubble() -> None:
@@ -219,7 +219,7 @@ DOUBLING = [
     ("ironlaw", "flops", 2.0),
     *[("ironlaw", arg, 0.5) for arg in ("devices", "peak")],
     ("ironlaw_devices", "hours", 0.5),
-    *[("carbon", arg, 2.0) for arg in ("energy", "pue", "carbon_intensity")],
+    *[("carbon", arg, 2.0) for arg in ("energy", "pue", "intensity")],
     ("mtbf", "component_life", 2.0),
     ("mtbf", "count", 0.5),
     ("checkpoint_interval", "save_time", math.sqrt(2)),
@@ -258,7 +258,7 @@ def test_a_ring_is_bounded_by_twice_the_message(n: int, message: float, alpha: f
 
 def test_the_table_of_usual_values_covers_the_catalogue() -> None:
     assert len(EQUATIONS) >= 20
-    assert {p.name for e in EQUATIONS.values() for p in e.params} == set(USUAL)
+    assert {p.name for e in EQUATIONS.values() for p in e.params} == {n for n in USUAL if "." not in n}
 
 
 @pytest.mark.parametrize("name", EQUATIONS)

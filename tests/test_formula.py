@@ -34,6 +34,7 @@ by_name = pytest.mark.parametrize("entry", EQUATIONS, ids=lambda e: e.name)
 Number = Annotated[Real, Unit("1", "", low=-50, high=50)]
 HALF_YEAR = 182.5
 DAY = 86400
+OddHours = Annotated[Real, Unit("s", "h", high=1e13)]  # 2777777777.7777... h
 
 
 def entry_of(fn: Callable[..., Any]) -> Entry:
@@ -61,6 +62,10 @@ def squared_minus(*, a: Number, b: Number) -> Number:
 
 def tower(*, a: Number) -> Number:
     return 2 ** (a / a) ** 3 + (2**a) ** -1 + 2**-a
+
+
+def doubled(*, hours: OddHours) -> OddHours:
+    return 2 * hours
 
 
 def quotients(*, a: Count, b: Count, c: Count) -> Number:
@@ -295,8 +300,8 @@ def test_a_default_is_written_in_the_unit_that_people_use() -> None:
 
 
 def test_a_limit_with_more_digits_than_excel_keeps_lies_inside() -> None:
-    formula = native(CATALOGUE["mtbf"], {"component_life": "B2", "count": "1"})
-    assert formula == "=IF(AND(ISNUMBER(B2),B2>0,B2<=2777777777.77777),B2,NA())"
+    formula = native(entry_of(doubled), {"hours": "B2"})
+    assert formula == "=IF(AND(ISNUMBER(B2),B2>=0,B2<=2777777777.77777),2*B2,NA())"
 
 
 # ---------------------------------------------------------------- what is refused

@@ -43,8 +43,8 @@ def test_power_is_the_measured_draw() -> None:
         close(1.8),
         close(8),
     )
-    assert m.power(FLEET, power_utilisation=0).it_kw == close(1.8)
-    assert m.power(FLEET, power_utilisation=0.5).it_kw == close(3.9)
+    assert m.power(FLEET, utilisation=0).it_kw == close(1.8)
+    assert m.power(FLEET, utilisation=0.5).it_kw == close(3.9)
     assert m.power(FLEET, datacenter=SITE.replace("1.2", "1.5")).facility_kw == close(9)
 
 

@@ -168,7 +168,7 @@ def test_arguments_by_name() -> None:
         ("MLS_GET", ("hardware", "H10O", "memory"), "hardware has no 'H10O'; did you mean H100"),
         ("MLS_GET", ("hardwear", "H100", "memory"), "no registry called 'hardwear'"),
         ("MLS_GET", ("hardware", "H100", "memry"), "no field 'memry'; memory"),
-        ("MLS_GET", ("hardware", 100, "memory"), "row_key must be text, got 100"),
+        ("MLS_GET", ("hardware", 100, "memory"), "key must be text, got 100"),
         ("MLS_CONVERT", (True, "GiB", "GB"), "value must be a number"),
         ("MLS_CONVERT", (1, "GiB", "kWh"), "GiB and kWh measure different things"),
         ("MLS_LIST", ("hardware", "nothing like this"), "no row of hardware contains"),
@@ -226,7 +226,7 @@ def test_answers_are_cells_in_rectangles(name: str, arguments: list[Any]) -> Non
 def test_cells_may_be_numpy_values() -> None:
     assert kv(np.float64(4096), np.int64(2)) == kv(4096, 2)
     assert kv(np.bool_(True)).startswith(REFUSED)
-    assert kv(dt.date(2026, 1, 31)).startswith(REFUSED)
+    assert kv(dt.date(2026, 1, 31)) == kv(dt.datetime(2026, 1, 31)) == kv(46053)  # Excel's serial number, as elsewhere
 
 
 # ------------------------------------------------------------------ the three runtimes
@@ -312,10 +312,8 @@ def test_currency_cells_are_numbers(classic: dict[str, Any], office_js: dict[str
     assert classic["references"][-2] == classic["values"][-2] == {"answer": number}
 
 
-def test_dates_are_refused_by_classic_and_serial_numbers_in_office_js(
-    classic: dict[str, Any], office_js: dict[str, Any]
-) -> None:
-    assert classic["references"][-1]["answer"].startswith(f"{REFUSED}MLS_KV_SIZE: seq_len")
+def test_dates_are_serial_numbers_everywhere(classic: dict[str, Any], office_js: dict[str, Any]) -> None:
+    assert classic["references"][-1] == {"answer": kv(46053)}
     assert office_js["answers"][-1] == {"answer": [[kv(46053)]]}
 
 

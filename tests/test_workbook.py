@@ -311,3 +311,21 @@ def test_eval_answers_with_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "17.17986918 GB\n"
     assert main(["eval", '=MLS_SERVING("Llama3_70B","H100",4096)']) == 1
     assert "does not fit" in capsys.readouterr().out
+
+
+def test_the_native_spec_of_every_row_is_the_row(values: Workbook) -> None:
+    """What the sheet's text formula spells is read back as exactly the thing of the registry."""
+    from workbook.sheets.registries import REGISTRY_OF, SHEETS, TABLES
+
+    count = 0
+    for sheet_name, (_, _, registries) in SHEETS.items():
+        sheet = values[sheet_name]
+        for registry in registries:
+            area = sheet.tables[TABLES[registry.kind]].ref
+            header, *rows = [[c.value for c in row] for row in sheet[area]]
+            for row in rows:
+                record = dict(zip(header, row, strict=True))
+                thing = REGISTRY_OF[registry.kind][record["key"]]
+                assert registry.resolve(record["spec"]) == thing, record["key"]
+                count += 1
+    assert count > 300

@@ -215,7 +215,7 @@ FIELD_TEXT = "Field, such as memory, bandwidth, fp16, tdp, price, params, layers
 
 def tools(published: Mapping[str, Published]) -> list[Published]:
     """The functions of this module; `published` is the finished table, which MLS_METRICS reads."""
-    row = {"registry": (str, REGISTRY_TEXT), "row_key": (str, KEY_TEXT)}
+    row = {"registry": (str, REGISTRY_TEXT), "key": (str, KEY_TEXT)}
     field = row | {"field": (str, FIELD_TEXT)}
     return [
         _tool("MLS_GET", get, "One fact of the registry, in its face unit (GB, GB/s, TFLOP/s, W, USD).", field, 3),

@@ -69,15 +69,15 @@ def ironlaw_devices(
 
 
 @equation("cheat-sheet", "patterson2021", group="Equations")
-def carbon(*, energy: Electricity, pue: Pue, carbon_intensity: CarbonIntensity) -> Carbon:
+def carbon(*, energy: Electricity, pue: Pue, intensity: CarbonIntensity) -> Carbon:
     """Carbon footprint of electricity: IT energy x PUE x carbon intensity of the grid.
 
     Examples
     --------
-    >>> round(carbon(energy=1000 * 3.6e6, pue=1.1, carbon_intensity=0.4 / 3.6e6), 9)
+    >>> round(carbon(energy=1000 * 3.6e6, pue=1.1, intensity=0.4 / 3.6e6), 9)
     440.0
     """
-    return energy * pue * carbon_intensity
+    return energy * pue * intensity
 
 
 @equation("barroso2018", group="Equations")

@@ -118,7 +118,7 @@ def training(
     ep: Option[Count] = 1,
     zero_stage: Option[ZeroStage] = 0,
     recompute: Option[Recompute] = "selective",
-    overlap: Option[Share] = 0.85,
+    overlap: Option[Share | None] = None,
     straggler: Option[Factor] = 1.0,
     reserve: Option[Share | None] = None,
 ) -> DistributedResult:
@@ -163,7 +163,8 @@ def training(
     if model.family == "moe":  # each expert is reduced over its own copies only
         reduced = reduced + _gradient_time(routed * gradients, dp / ep, per_node / (tp * pp * ep), net)
     rounds = np.where(zero_stage >= 3, m + 0.5, 1.0)  # ZeRO-3 gathers weights twice per micro-batch, reduces once
-    hidden_under = overlap * compute * 2 / 3 * np.where(zero_stage >= 3, m, 1.0)  # else only the last backward hides it
+    hides = default("overlap") if overlap is None else overlap
+    hidden_under = hides * compute * 2 / 3 * np.where(zero_stage >= 3, m, 1.0)  # else only the last backward hides it
     t_dp = np.maximum(0.0, reduced * rounds - hidden_under)
     step = (m * micro * (1 + idle) + t_dp) * straggler
     ideal = m * compute

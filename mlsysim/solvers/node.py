@@ -215,6 +215,7 @@ def serving(
     Prefill: max(arithmetic, weights touched + KV cache read and written).  Decode: arithmetic *plus* the read of
     weights touched and KV cache, at the mean length over the answer: kernels of a step alternate, and measured steps
     add the two.  Both phases add launch time per layer and two all-reduces per layer.
+    The group stays inside one scale-up domain.
     Memory counts the longest length, and KV heads replicated where `tp` does not divide them.
     """
     model, hardware, fmt = Model.of(model), Device.of(hardware), Precision.of(precision)
@@ -265,7 +266,7 @@ def serving(
         feasible=total <= room,
         shortfall=np.maximum(0.0, total - room),
         decode_throughput=batch / itl,
-        efficiency_used=prefill.efficiency + 0.0 * itl,
+        efficiency_used=decode.efficiency + 0.0 * itl,
     )
 
 

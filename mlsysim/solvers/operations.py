@@ -25,6 +25,7 @@ from ..units import (
     Ratio,
     Real,
     Share,
+    UnitPrice,
     Volume,
     Years,
     unit_of,
@@ -75,14 +76,12 @@ class PowerResult(Result):
 
 
 @solver("barroso2018", group="Planning")
-def power(
-    fleet: Fleet | str, *, power_utilisation: Share = 1, datacenter: Option[Site | str | None] = None
-) -> PowerResult:
+def power(fleet: Fleet | str, *, utilisation: Share = 1, datacenter: Option[Site | str | None] = None) -> PowerResult:
     """Power of a fleet at a share of time under load; the measured busy draw, not the nameplate."""
     fleet = Fleet.of(fleet)
     busy = busy_power(fleet.node) * float(fleet.nodes)
     idle = busy * idle_share(fleet.node)
-    drawn = idle + (busy - idle) * power_utilisation
+    drawn = idle + (busy - idle) * utilisation
     label = np.nan if fleet.node.power is None else float(fleet.node.power) * float(fleet.nodes)
     return PowerResult(
         it_kw=drawn / KW,
@@ -125,7 +124,7 @@ def sustainability(
     node = fleet.node
     draw = activity_power(busy_power=busy_power(node), idle_share=idle_share(node), mfu=mfu) * float(fleet.nodes)
     energy = draw * days
-    operational = carbon(energy=energy, pue=site.pue, carbon_intensity=site.grid.carbon_intensity)
+    operational = carbon(energy=energy, pue=site.pue, intensity=site.grid.carbon_intensity)
     each = node.device.embodied_carbon if embodied_carbon is None else embodied_carbon
     made = float(fleet.nodes) * float(node.devices)  # devices as they are sold; a rack is one
     embodied = np.nan if each is None else each * made * np.minimum(1.0, days / life_years)
@@ -169,7 +168,7 @@ def tco(
     mfu: Share = 0.4,
     usd_per_kwh: EnergyPrice | None = None,
     life_years: Years = 3 * YEAR,
-    usd_per_device: Option[Money | None] = None,
+    usd_per_device: Option[UnitPrice | None] = None,
     server: Option[Ratio | None] = None,
     network: Option[Ratio | None] = None,
     facility: Option[Money | None] = None,

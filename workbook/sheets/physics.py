@@ -33,7 +33,7 @@ CASES: dict[str, dict[str, float]] = {
     "chinchilla_params": {"budget": 5.76e23, "tokens_per_param": 20},
     "chinchilla_tokens": {"budget": 5.76e23, "tokens_per_param": 20},
     "train_flops": {"params": 70e9, "tokens": 1.4e12},
-    "carbon": {"energy": 1000000, "pue": 1.1, "carbon_intensity": 400},
+    "carbon": {"energy": 1000000, "pue": 1.1, "intensity": 400},
 }
 
 

@@ -57,7 +57,7 @@ def heading_of(kind: type[Thing], name: str) -> str:
 
 def this_row(kind: type[Thing], name: str) -> str:
     """Reference to a field in the same row of its table, as files spell it."""
-    return f"{TABLES[kind]}[[#This Row],[{name if name in ('key', 'lookup', 'as_of') else heading_of(kind, name)}]]"
+    return f"{TABLES[kind]}[[#This Row],[{name if name in ('key', 'group') else heading_of(kind, name)}]]"
 
 
 def add_registries(book: Workbook) -> None:
@@ -145,7 +145,8 @@ def _row(
 
 def _spec_formula(kind: type[Thing], names: list[str]) -> str:
     """Native text formula that spells a row as spec text, in any locale."""
-    parts = [this_row(kind, "key")]
+    group = this_row(kind, "group")
+    parts = [this_row(kind, "key"), f'IF({group}="","","; group = "&{group})']
     for name in names:
         cell, hint = this_row(kind, name), fields(kind)[name]
         unit = unit_of(hint)
