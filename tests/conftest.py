@@ -21,9 +21,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """With MLS_REQUIRE_ENGINES set (CI), a skipped engine test is a failed one."""
+    """With MLS_REQUIRE_ENGINES set (CI), a skipped test is a failed one."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.skipped and os.environ.get("MLS_REQUIRE_ENGINES") and item.get_closest_marker("libreoffice"):
+    if report.skipped and os.environ.get("MLS_REQUIRE_ENGINES"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, but MLS_REQUIRE_ENGINES is set: {report.longrepr}"

@@ -7,6 +7,7 @@ import pytest
 from mlsysim import CATALOGUE
 from mlsysim.nomenclature import TEXTS
 from mlsysim.registry import sources
+from mlsysim.things import DEFAULTS as JUDGEMENTS
 from mlsysim.units import unit_of
 from udfs import FUNCTIONS
 from workbook.sheets.functions import call_text, unit_text
@@ -99,6 +100,16 @@ def test_metrics_exist_headline_first(name: str, metrics: str) -> None:
 def test_defaults(place: tuple[str, str], value: object) -> None:
     name, argument = place
     assert next(p.default for p in CATALOGUE[name].params if p.name == argument) == value
+
+
+def test_a_default_that_an_equation_repeats_is_the_registry_s() -> None:
+    """Equations cannot read the registry; where a signature states its figure, the two must be one."""
+    signature = {(e.name, p.name): p.default for e in CATALOGUE.values() for p in e.params}
+    assert signature["residual", "annual_decline"] == JUDGEMENTS["value_decline"].value
+    assert signature["ironlaw", "scaling"] == JUDGEMENTS["scaling_efficiency"].value
+    assert signature["ironlaw", "goodput"] == JUDGEMENTS["goodput"].value
+    assert signature["chinchilla_params", "tokens_per_param"] == JUDGEMENTS["tokens_per_param"].value
+    assert signature["tco", "life_years"] / (8760 * 3600) == JUDGEMENTS["life"].value
 
 
 def test_every_entry_cites_a_document_and_explains_each_argument() -> None:

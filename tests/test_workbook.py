@@ -50,6 +50,7 @@ def test_sheets_stand_in_order(formulas: Workbook) -> None:
     assert tuple(formulas.sheetnames) == ORDER
 
 
+@pytest.mark.slow
 def test_two_builds_are_the_same_bytes(plan: Path, tmp_path: Path) -> None:
     build(tmp_path / "again.xlsx")
     first, second = (hashlib.sha256(p.read_bytes()).hexdigest() for p in (plan, tmp_path / "again.xlsx"))
@@ -185,6 +186,7 @@ def edited(plan: Path, tmp_path: Path, change: Any) -> Workbook:
     return openpyxl.load_workbook(tmp_path / "answered.xlsx", data_only=True)
 
 
+@pytest.mark.slow
 def test_own_row_works_everywhere(plan: Path, tmp_path: Path) -> None:
     """A new row below the hardware table, chosen in Options, reaches the money."""
 
@@ -212,6 +214,7 @@ def test_own_row_works_everywhere(plan: Path, tmp_path: Path) -> None:
     assert check(tmp_path / "answered.xlsx") == []
 
 
+@pytest.mark.slow
 def test_a_plan_that_does_not_fit_says_so_and_totals_fail_loudly(plan: Path, tmp_path: Path) -> None:
     def change(book: Workbook) -> None:
         book["Options"]["F6"] = 1  # TP 1: 70 GB of weights and the cache do not fit into one H100
@@ -228,6 +231,7 @@ def test_a_plan_that_does_not_fit_says_so_and_totals_fail_loudly(plan: Path, tmp
     assert main(["check", str(tmp_path / "answered.xlsx")]) == 1
 
 
+@pytest.mark.slow
 def test_an_unknown_key_is_named(plan: Path, tmp_path: Path) -> None:
     def change(book: Workbook) -> None:
         book["Options"]["G6"] = "fp7"
@@ -237,6 +241,7 @@ def test_an_unknown_key_is_named(plan: Path, tmp_path: Path) -> None:
     assert "precision has no 'fp7'; did you mean" in live["Time between tokens"]
 
 
+@pytest.mark.slow
 def test_other_models_and_cases(plan: Path, tmp_path: Path) -> None:
     def change(book: Workbook) -> None:
         sheet = book["Inputs"]
@@ -250,6 +255,7 @@ def test_other_models_and_cases(plan: Path, tmp_path: Path) -> None:
     assert "Qwen3_32B" in book["Decision"]["A4"].value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_any_number_of_options(count: int, tmp_path: Path) -> None:
     path = tmp_path / "n.xlsx"
@@ -257,6 +263,7 @@ def test_any_number_of_options(count: int, tmp_path: Path) -> None:
     assert check(path) == []
 
 
+@pytest.mark.slow
 def test_evaluating_the_file_again_gives_the_same_values(plan: Path, values: Workbook) -> None:
     again = evaluate(plan, FUNCTIONS)
     assert not again.missing
@@ -269,6 +276,7 @@ def test_evaluating_the_file_again_gives_the_same_values(plan: Path, values: Wor
 # ------------------------------------------------------------------ the terminal
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten(plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = tmp_path / "mine.xlsx"
     shutil.copy(plan, mine)

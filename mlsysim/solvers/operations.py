@@ -12,6 +12,7 @@ from ..equations.economics import gpu_hour as cost_per_hour
 from ..errors import MissingFact, OutOfDomain
 from ..things import Fleet, Node, Site
 from ..units import (
+    HOURS_PER_YEAR,
     Carbon,
     Days,
     EnergyPrice,
@@ -34,7 +35,7 @@ from .workload import default
 
 KWH = 3.6e6
 KW = 1000.0
-YEAR = 8760 * 3600.0
+YEAR = HOURS_PER_YEAR * 3600.0
 MONTHS = 12
 DEFAULT_SITE = "US_Avg"
 
