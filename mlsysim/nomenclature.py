@@ -85,7 +85,7 @@ TEXTS: dict[str, str] = {
     "usd_per_device": "Purchase price of one device; blank: the price list",
     "server": "Chassis, host, memory and disks as a share of the accelerators' price",
     "network": "Scale-out network as a share of the servers' price",
-    "facility": "Facility or colocation cost per kW of IT power and month",
+    "facility": "Facility or colocation cost per contracted kW (nameplate, else busy) and month",
     "staff": "Staff cost per device and year",
     "maintenance": "Maintenance and support per year as a share of the purchase price",
     "residual_share": "Share of the purchase price recovered at the end of life",

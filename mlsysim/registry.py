@@ -27,6 +27,7 @@ from .units import Unit, unit_of
 
 DATA = Path(__file__).parent / "data"
 KINDS = ("datasheet", "paper", "measurement", "price-list", "derived", "estimate", "user")
+DEEPEST = 8  # braces in one spec text: a fleet of nodes of devices needs three
 NEED_NOTE = ("derived", "estimate")
 T = TypeVar("T", bound="Thing")
 
@@ -102,8 +103,10 @@ class Registry(Mapping[str, T], Generic[T]):
         except KeyError:
             near = difflib.get_close_matches(fold(key), index, n=6, cutoff=0.5)
             keys = list(dict.fromkeys(index[n] for n in near))[:3]
-            hint = f"did you mean {', '.join(keys)}?" if keys else f"known are {', '.join(list(things)[:8])} and so on"
-            raise UnknownName(f"{self.name} has no {key!r}; {hint}") from None
+            own = f"; or a spec text such as {samples(self.kind)[-1]!r}" if _nested(self.kind) else ""
+            known = f"known are {', '.join(list(things)[: 3 if own else 8])} and so on"
+            hint = f"did you mean {', '.join(keys)}?" if keys else known
+            raise UnknownName(f"{self.name} has no {key!r}; {hint}{own}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._things)
@@ -252,6 +255,33 @@ def example(kind: type[Thing], name: str) -> str:
     return f"<{bare.__name__.lower()} key>" if isinstance(bare, type) and issubclass(bare, Thing) else "<text>"
 
 
+def near_fields(kind: type[Thing], name: str) -> str:
+    """The answer to a field that a kind does not have: the near ones, and all that there are."""
+    legal = list(fields(kind))
+    near = difflib.get_close_matches(name.casefold(), legal, n=3, cutoff=0.5)
+    return (f"did you mean {', '.join(near)}? " if near else "") + f"legal are {', '.join(legal)}"
+
+
+def _nested(kind: type[Thing]) -> list[str]:
+    """The required fields of a kind that are things themselves."""
+    return [n for n in _required(kind) if isinstance(_bare(fields(kind)[n]), type) and unit_of(fields(kind)[n]) is None
+            and issubclass(_bare(fields(kind)[n]), Thing)]  # fmt: skip
+
+
+def _required(kind: type[Thing]) -> list[str]:
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING}
+    return [n for n in fields(kind) if n in needed]
+
+
+def samples(kind: type[Thing]) -> tuple[str, ...]:
+    """Spec texts that a reader can copy: the first row with a figure changed and, of a composed thing, all it needs."""
+    key, first = next(iter(REGISTRIES[kind].items()))
+    number = next((n for n in _required(kind) if unit_of(fields(kind)[n]) is not None), None)
+    changed = [f"Mine; base = {key}; {number} = {first.facts[number].printed}"] if number else []
+    whole = "; ".join(f"{n} = {first.facts[n].printed}" for n in _required(kind))
+    return (*changed, *([f"Mine; {whole}"] if _nested(kind) else []))
+
+
 # ------------------------------------------------------------------ spec text
 
 
@@ -268,6 +298,8 @@ def from_spec(kind: type[T], text: str) -> T:
 
 @lru_cache(maxsize=4096)
 def _from_spec(kind: Any, text: str) -> Any:
+    if text.count("{") > DEEPEST:
+        raise OutOfDomain(f"the spec text {text[:40]!r}... is nested more than {DEEPEST} deep")
     name, pairs = split_spec(text)
     registry, hints = REGISTRIES[kind], fields(kind)
     values: dict[str, Any] = {}
@@ -285,10 +317,7 @@ def _from_spec(kind: Any, text: str) -> Any:
     for field_name, printed in pairs.items():
         where = f"{name or kind.__name__}: {field_name}"
         if field_name not in hints:
-            near = difflib.get_close_matches(field_name, hints, n=3)
-            raise UnknownName(
-                f"{where}: no such field; {'did you mean ' if near else 'legal are '}{', '.join(near or hints)}"
-            )
+            raise UnknownName(f"{where}: no such field; {near_fields(kind, field_name)}")
         values[field_name] = _read(hints[field_name], printed, where)
         facts[field_name] = Fact(printed, USER, "user")
     key = name or f"own {kind.__name__.lower()}"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .errors import MissingFact, UnknownName
+from .errors import MissingFact, OutOfDomain, UnknownName
 from .registry import Registry, Thing
 from .units import (
     Bits,
@@ -20,6 +20,7 @@ from .units import (
     CarbonIntensity,
     Count,
     EnergyPrice,
+    Factor,
     FlopRate,
     Flops,
     Hours,
@@ -70,6 +71,7 @@ class Device(Thing):
     int4: FlopRate | None = None
     structured_sparsity: bool | None = None  # 2:4 in hardware
     link: ByteRate | None = None  # scale-up, per direction, all lanes of one device
+    scale_up: Count | None = None  # devices that such links join, where it is not the usual board of eight
     host_link: ByteRate | None = None  # PCIe or C2C, per direction
     sram: Bytes | None = None
     sram_bandwidth: ByteRate | None = None
@@ -109,9 +111,12 @@ def _narrow(datapath: str) -> bool:
 class Model(Thing):
     """A neural network.  `flops` is the forward work of one `unit`; transformers derive it from their shape."""
 
-    supersedes: ClassVar[Mapping[str, tuple[str, ...]]] = {"sequence": ("flops",)}
-    family: str  # transformer, moe, cnn, ssm, diffusion, recommendation
-    unit: str  # what one inference produces: token, sequence, image, step, query, window
+    supersedes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "sequence": ("flops",),
+        "params": ("active_params", "expert_params"),
+    }
+    family: str  # one of FAMILIES
+    unit: str  # what one inference produces, one of UNITS
     params: Params
     active_params: Params | None = None  # per token, for mixtures of experts
     flops: Flops | None = None
@@ -139,6 +144,30 @@ class Model(Thing):
         None  # stored by the forward pass of one unit at 2 bytes a value, where no shape gives them
     )
 
+    def __post_init__(self) -> None:
+        """Refuse unknown words, and facts that contradict each other."""
+        for word, name, legal in ((self.family, "family", FAMILIES), (self.unit, "unit", UNITS)):
+            if word not in legal:
+                raise OutOfDomain(f"{self.key}: {name} must be one of {', '.join(legal)}, got {word!r}")
+        for part, whole in PARTS_OF_A_MODEL:
+            a, b = getattr(self, part), getattr(self, whole)
+            if a is not None and b is not None and a > b:
+                raise OutOfDomain(
+                    f"{self.key}: {part} = {a:g} must not exceed {whole} = {b:g}; give both in a spec text"
+                )
+
+
+FAMILIES = ("transformer", "moe", "cnn", "ssm", "diffusion", "recommendation")
+UNITS = ("token", "sequence", "image", "step", "query", "window")
+PARTS_OF_A_MODEL = (
+    ("active_params", "params"),
+    ("expert_params", "params"),
+    ("experts_per_token", "experts"),
+    ("moe_layers", "layers"),
+    ("window_layers", "layers"),
+    ("kv_heads", "heads"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Node(Thing):
@@ -160,6 +189,11 @@ class Node(Thing):
     host_memory: Bytes | None = None
     price: Money | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse an idle draw above the busy one."""
+        if self.idle_power is not None and self.busy_power is not None and self.idle_power > self.busy_power:
+            raise OutOfDomain(f"{self.key}: idle_power must not exceed busy_power")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fabric(Thing):
@@ -168,7 +202,7 @@ class Fabric(Thing):
     topology: str
     bandwidth: ByteRate
     latency: LinkLatency | None = None
-    oversubscription: Quantity | None = None
+    oversubscription: Factor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,15 +93,26 @@ def read(text: str, base: str, where: str = "value") -> Exact:
     """
     symbols = SYMBOLS.get(base, {base: Exact(1)})
     if "," in text:
-        raise OutOfDomain(f"{where}: {text!r} has a comma; write 3350 or 3.35, with a point as the decimal sign")
+        raise OutOfDomain(f"{where}: {text!r} has a comma; {_without_comma(text)}")
     match = _NUMBER.match(text)
     if match is None:
         raise OutOfDomain(f"{where}: {text!r} is no number; write for example {_example(base)}")
     number, unit = match.groups()
+    if abs(int(number.casefold().partition("e")[2] or 0)) > 300:
+        raise OutOfDomain(f"{where}: {text!r} leaves the range of numbers")
     if unit not in symbols:
         got = f"the unit {unit!r}" if unit else "no unit"
         raise OutOfDomain(f"{where}: {text!r} has {got}; legal are {', '.join(filter(None, list(symbols)[:24]))}")
     return Exact(number) * symbols[unit]
+
+
+def _without_comma(text: str) -> str:
+    """The reader's own number as it should be written, where the comma has one likely meaning."""
+    if re.match(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+(?![\d,])", text):
+        return f"write {text.replace(',', '').strip()}; the decimal sign is a point"
+    if text.count(",") == 1 and "." not in text:
+        return f"write {text.replace(',', '.').strip()}, with a point as the decimal sign"
+    return "write 3350 or 3.35, with a point as the decimal sign"
 
 
 def _example(base: str) -> str:
@@ -287,9 +298,10 @@ Length = Annotated[Real, _U("1", "", whole=True, high=1e12)]
 ZeroStage = Annotated[Real, _U("1", "", whole=True, high=3)]
 Rate = Annotated[Real, _U("1/s", "1/s", high=1e15)]
 BytesPerValue = Annotated[Real, _U("1", "", open_low=True, high=16, slip="bytes, not bits: fp16 is 2")]
-Bits = Annotated[Real, _U("1", "", open_low=True, high=64)]
+Bits = Annotated[Real, _U("1", "", low=1, high=64)]
 Throughput = Annotated[Real, _U("1/s", "1/s", open_low=True, high=1e15)]
 Ratio = Annotated[Real, _U("1", "")]
+Overhead = Annotated[Real, _U("1", "", high=5, slip="a share: 0.23, not 23")]
 Factor = Annotated[Real, _U("1", "", low=1, high=1e6)]
 Pue = Annotated[Real, _U("1", "", low=1, high=10, slip="a PUE is between 1.0 and about 3")]
 Fraction = Annotated[Real, _U("1", "", open_low=True, high=1, slip="a fraction: 0.4, not 40")]

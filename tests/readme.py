@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+WIDTH = 120
 sys.path.insert(0, str(ROOT))
 
 
+# what a buyer asks, in the order of asking: does it fit, how fast, what power, what cost
+FIRST = ("MLS_KVCACHE", "MLS_SERVING", "MLS_TRAINING", "MLS_POWER", "MLS_SUSTAINABILITY", "MLS_TCO", "MLS_GPU_HOUR",
+         "MLS_TOKEN_COST", "MLS_GET", "MLS_SOURCE")  # fmt: skip
+
+
+def first() -> str:
+    """The functions of `FIRST`."""
+    return _table(FIRST)
+
+
 def functions() -> str:
-    """One row per function, grouped."""
+    """One row per other function, grouped."""
+    from udfs import FUNCTIONS
+
+    return _table(sorted(FUNCTIONS.keys() - set(FIRST), key=lambda name: (FUNCTIONS[name].group, name)))
+
+
+def _table(names: Iterable[str]) -> str:
     from udfs import FUNCTIONS
     from workbook.sheets.functions import call_text, unit_text
 
     lines = ["| function | answers | unit |", "| --- | --- | --- |"]
-    for function in sorted(FUNCTIONS.values(), key=lambda f: (f.group, f.name)):
+    for function in (FUNCTIONS[name] for name in names):
         lines.append(f"| `{call_text(function)}` | {function.summary} | {unit_text(function)} |")
     return "\n".join(lines)
 
@@ -48,21 +67,22 @@ def differences() -> str:
 
 
 def registry() -> str:
-    """Accelerators and models in one line each."""
-    from mlsysim.registry import face
-    from mlsysim.things import HARDWARE, MODELS
+    """The keys of what a buyer names, by registry and group."""
+    from mlsysim.things import FLEETS, HARDWARE, MODELS, NODES, SITES
 
-    lines = ["| accelerator | fp16/bf16 (TFLOP/s) | fp8 | memory (GB) | bandwidth (GB/s) | TDP (W) | group |"]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
-    for key, device in HARDWARE.items():
-        rate = face(device, "fp16") or face(device, "bf16")
-        cells = (rate, face(device, "fp8"), face(device, "memory"), face(device, "bandwidth"), face(device, "tdp"))
-        lines.append(f"| {key} | {' | '.join('' if c is None else f'{c:.6g}' for c in cells)} | {device.group} |")
-    names = ", ".join(f"{k} ({t.params / 1e9:.3g}B)" if t.params >= 1e7 else k for k, t in MODELS.items())  # type: ignore[operator]
-    return "\n".join([*lines, "", f"Models: {names}."])
+    shown = {"Accelerators": HARDWARE, "Models": MODELS, "Fleets": FLEETS, "Servers": NODES, "Sites": SITES}
+    lines: list[str] = []
+    for title, rows in shown.items():
+        groups: dict[str, list[str]] = {}
+        for key, thing in rows.items():
+            groups.setdefault(thing.group, []).append(key)
+        for group, keys in groups.items():
+            head = f"**{title}{f', {group}' if len(groups) > 1 else ''}**"
+            lines.append(f"- {head}: {', '.join(keys)}.")
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
 
 
-PARTS = {"functions": functions, "differences": differences, "registry": registry}
+PARTS = {"first": first, "functions": functions, "differences": differences, "registry": registry}
 
 
 def rendered(text: str) -> str:

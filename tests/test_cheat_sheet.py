@@ -184,7 +184,7 @@ def test_example_5_is_quebec_and_a_year() -> None:
     assert co2.total_energy_kwh == close(co2.it_energy_kwh * quebec.pue)
     assert co2.it_energy_kwh == close(32 * names["fleet"].node.busy_power / 1000 * 24 * 30)
     grid = quebec.grid.carbon_intensity * 3.6e6
-    assert co2.operational_carbon_kg == close(co2.total_energy_kwh * grid)
+    assert co2.carbon_footprint_kg == close(co2.total_energy_kwh * grid)
     assert tco.tco_usd == close(tco.capex_usd + tco.total_opex_usd)
     assert tco.purchase_usd > 256 * 20_000
     assert co2 == m.sustainability("Research_256", days=30 * 86400, datacenter="Quebec", mfu=0.4)

@@ -21,6 +21,14 @@ LADDERS = (  # each format runs at least as fast as the one before it
     ("bf16", "int8"),
 )
 TERA, GIGA, MEBI = 1e12, 1e9, 2.0**20
+# fmt: off
+VENDOR_HOSTS = (
+    "nvidia.com", "amd.com", "intel.com", "cloud.google.com",
+    "jax.dev", "awsdocs-neuron.readthedocs-hosted.com", "apple.com", "cerebras.net",
+    "d-matrix.ai", "graphcore.ai", "groq.humain.ai", "businesswire.com",
+    "coral.ai", "espressif.com", "himax.com.tw", "st.com",
+)
+# fmt: on
 
 
 @pytest.fixture(params=list(HARDWARE))
@@ -116,6 +124,14 @@ def test_links_are_per_direction(device: Device) -> None:
         assert device.link is None or device.link <= 900e9
     if device.host_link is not None and device.host_link > 64e9:
         assert device.key in {"GH200", "B300", "Cerebras_CS3"}  # chip-to-chip, PCIe Gen6, Ethernet
+
+
+def test_a_data_sheet_is_the_vendor_s_own(device: Device) -> None:
+    """Reprints, blogs and tables of third parties may be cited, but not as data sheets; nor is a search a document."""
+    for fact in device.facts.values():
+        assert "github.com/search" not in fact.source.url
+        if fact.kind == "datasheet":
+            assert fact.source.url.split("/")[2].removeprefix("www.").endswith(VENDOR_HOSTS), fact.source.url
 
 
 def test_only_racks_hold_several_devices() -> None:

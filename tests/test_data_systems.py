@@ -209,7 +209,30 @@ def test_hand_picked_prices() -> None:
     assert PRICES["H100_purchase"].facts["amount"].kind == "estimate"
     assert PRICES["DGX_H100_server_list"].amount == 833_806
     assert PRICES["H100_rental_aws_3y"].amount * 8 == pytest.approx(53.945)
-    assert PRICES["Llama3_70B_api_output"].amount == 0.38
+    assert PRICES["Llama3_70B_api_output"].amount == 0.32
+    assert PRICES["Llama3_70B_api_output_high"].amount == 0.38
+
+
+@pytest.mark.parametrize(
+    ("key", "amount"),
+    [
+        ("DGX_H100_server", 250_141.8),
+        ("DGX_H200_server", 277_897.75),
+        ("DGX_B200_server", 338_495.75),
+        ("DGX_B300_server", 461_567.5),
+    ],
+)
+def test_servers_are_priced_by_their_vendor_in_2026(key: str, amount: float) -> None:
+    row = PRICES[key]
+    assert row.amount == amount < PRICES[f"{key}_high"].amount
+    assert row.facts["amount"].kind == "price-list"
+    assert row.facts["amount"].source.as_of.isoformat() == "2026-01-15"
+
+
+def test_the_price_of_the_mi300x_server_is_called_an_estimate() -> None:
+    low, base = PRICES["Server_8x_MI300X_server_low"], PRICES["Server_8x_MI300X_server"]
+    assert low.amount == 198_500 < base.amount == 275_840
+    assert base.facts["amount"].kind == "estimate"
 
 
 @pytest.mark.parametrize("key", list(rows("defaults.toml")))

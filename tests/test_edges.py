@@ -16,7 +16,7 @@ from mlsysim.units import Bottleneck
 
 CHIP = (
     "Chip; fp16 = 100 TFLOP/s; bf16 = 100 TFLOP/s; memory = 100 GB; bandwidth = 1 TB/s; memory_class = hbm; "
-    "tdp = 500 W; link = 100 GB/s; host_link = 10 GB/s; structured_sparsity = true; "
+    "tdp = 500 W; scale_up = 16; link = 100 GB/s; host_link = 10 GB/s; structured_sparsity = true; "
     "price = 10000 USD; embodied_carbon = 100 kg"
 )
 LM = "LM; family = transformer; unit = token; params = 2B; layers = 16; hidden = 1024; heads = 8; kv_heads = 4"
@@ -104,6 +104,8 @@ def varied(name: str, options: dict[str, Any]) -> list[str]:
     legal = [p.name for p in numbers(CATALOGUE[name])]
     if name == "compression" and options.get("method") != "pruning":
         legal.remove("sparsity")
+    if name == "roofline" and not options.get("training"):
+        legal = [n for n in legal if n not in ("zero_stage", "dp", "lora")]
     return legal
 
 
@@ -261,7 +263,7 @@ def test_arguments_are_complete_and_known(name: str) -> None:
         ({"batch": 0}, "batch must be a whole number from 1"),
         ({"efficiency": 1.2}, "efficiency must be a number above 0 up to 1, got 1.2 .a fraction: 0.4, not 40"),
         ({"efficiency": 0}, "efficiency must be a number above 0"),
-        ({"seq_len": 0, "training": True}, "seq_len must be a number above 0"),
+        ({"seq_len": 0, "training": True}, "seq_len must be a whole number from 1"),
         ({"zero_stage": 7, "training": True}, "zero_stage must be a whole number from 0 up to 3"),
         ({"dp": 0, "zero_stage": 3, "training": True}, "dp must be a whole number from 1"),
         ({"reserve": 1}, "reserve must be below 1"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
 import readme
 
 from udfs import FUNCTIONS
+from udfs.__main__ import main as udfs_main
 from udfs.examples import examples
+from workbook.__main__ import _parser as workbook_parser
 from workbook.engine import answer
 
 TEXT = readme.README.read_text("utf-8")
@@ -27,7 +31,7 @@ def test_python_examples_run() -> None:
 
 def test_formulas_in_the_text_answer() -> None:
     found = re.findall(r"=MLS_[A-Z_]+\([^`'\n]*\)", TEXT)
-    assert len(found) >= 2
+    assert len(found) >= 5
     for formula in found:
         if "…" not in formula:
             value = answer(formula, FUNCTIONS)
@@ -46,3 +50,38 @@ def test_every_function_has_an_example_that_answers() -> None:
         first = value[0][0] if isinstance(value, list) else value
         assert not str(first).startswith("#"), (name, first)
         assert formula.startswith(f"={name}(")
+
+
+def test_lines_are_wrapped_and_the_other_mlsysim_is_named_early() -> None:
+    lines = TEXT.splitlines()
+    assert [line for line in lines if len(line) > readme.WIDTH and not line.startswith(("|", "python3"))] == []
+    assert any("Harvard" in line for line in lines[:60])
+    assert TEXT.count("![") == 1
+
+
+def test_commands_are_what_the_programs_take(capsys: pytest.CaptureFixture[str]) -> None:
+    ran = {"mls-workbook": 0, "mls-udfs": 0}
+    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S):
+        for program, rest in re.findall(r"^(?:.*&& )?\.venv/bin/(mls-\w+) (.*)$", block, re.M):
+            words = shlex.split(rest, comments=True)
+            ran[program] += 1
+            if program == "mls-workbook":
+                workbook_parser().parse_args(words)
+            else:
+                assert udfs_main(words) == 0
+                assert capsys.readouterr().out
+    assert ran == {"mls-workbook": 6, "mls-udfs": 2}
+
+
+def test_ci_finds_the_test_command() -> None:
+    pattern = re.search(r"s/(\^.*?\$)/", (readme.ROOT / ".ci" / "run").read_text("utf-8"))
+    assert pattern is not None
+    assert len(re.findall(pattern[1].replace(r"\(", "(").replace(r"\)", ")"), TEXT, re.M)) == 1
+
+
+def test_every_key_that_a_buyer_names_is_listed() -> None:
+    from mlsysim.things import FLEETS, HARDWARE, MODELS, NODES, SITES
+
+    listed = {word.rstrip(".") for word in re.findall(r"[^\s,]+", readme.registry())}
+    assert all(key in listed for rows in (HARDWARE, MODELS, FLEETS, NODES, SITES) for key in rows)
+    assert len(readme.FIRST) == len(set(readme.FIRST) & FUNCTIONS.keys()) == 10

@@ -11,12 +11,14 @@ import openpyxl
 import pytest
 from openpyxl.styles import Font
 
+from workbook.__main__ import CHECK_LINES
+from workbook.__main__ import main as terminal
 from workbook.cells import ErrorValue, read_grids
 from workbook.check import check
 from workbook.errors import OLE2_MAGIC, WorkbookError
 from workbook.finalize import finalize
 from workbook.package import CONTENT_TYPES, Package, main, open_package
-from workbook.recalc import recalc
+from workbook.recalc import LINES, Report, recalc
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "MLS_COUNT": lambda n: [[float(i)] for i in range(int(n))],
@@ -108,7 +110,7 @@ def test_values_and_only_values_are_new(edited: Callable[..., Path], tmp_path: P
     assert set(report.failed) == {f"{SHEET}!C7: #DIV/0!", f"{SHEET}!D4: #MLS! 'H100' is no number"}
     assert f"{SHEET}!C1" in report.changed
     assert f"{SHEET}!F1" not in report.changed
-    assert report.sentences()[0] == "11 formula cells computed, 8 of them changed."
+    assert report.sentences()[0] == "11 formula cells computed, 7 of them changed, 1 had no value."
     one, two = open_package(source), open_package(target)
     assert {n for n in one.parts if one.parts[n] != two.parts[n]} == {"xl/worksheets/sheet1.xml"}
     assert set(one.parts) == set(two.parts)
@@ -178,6 +180,39 @@ def test_what_is_outside_the_whitelist_is_named(edited: Callable[..., Path], tmp
     assert (shown["C1"], shown["C2"], shown["C4"], shown["D2"]) == (None, None, None, 30.0)
     assert any("has no value yet" in fault for fault in check(tmp_path / "out.xlsx"))
     assert any(line.startswith("3 cells were left to Excel") for line in report.sentences())
+
+
+def test_a_report_begins_with_the_causes(edited: Callable[..., Path], tmp_path: Path) -> None:
+    follow = "".join(f'<c r="{c}8"><f>D4&amp;$C$7+1</f><v>0</v></c>' for c in "ABCDE")
+    alike = "".join(f'<c r="{c}9"><f>1/0</f><v>0</v></c>' for c in "ABCDE")
+    source = edited(
+        ("<v>#DIV/0!</v></c></row>", f'<v>#DIV/0!</v></c></row><row r="8">{follow}</row><row r="9">{alike}</row>')
+    )
+    report = recalc(source, tmp_path / "out.xlsx", FUNCTIONS)
+    refused, divided = (
+        "#MLS! 'H100' is no number",
+        tuple(f"{SHEET}!{at}" for at in ("C7", "A9", "B9", "C9", "D9", "E9")),
+    )
+    assert list(report.causes.items()) == [(refused, (f"{SHEET}!D4",)), ("#DIV/0!", divided)]
+    assert len(report.failed) == 12
+    assert report.sentences()[1:] == [
+        f"{SHEET}!D4: {refused}.",
+        f"{', '.join(divided[:4])} and 2 more: #DIV/0!.",
+        "and 5 cells that follow or fail likewise; --all prints every one.",
+    ]
+    assert report.sentences(full=True)[1:] == [f"{cell}." for cell in report.failed]
+
+
+def test_a_report_is_short_unless_asked_for_all() -> None:
+    report = Report(50, (), 0, tuple(f"S!A{i}: #N/A" for i in range(50)), {f"no {i}": (f"S!A{i}",) for i in range(30)},
+                    {f"S!B{i}": "it is volatile" for i in range(25)})  # fmt: skip
+    short, full = report.sentences(), report.sentences(full=True)
+    assert sum(line.startswith("S!A") for line in short) == sum(line.startswith("S!B") for line in short) == LINES
+    assert [line for line in short if "--all" in line] == [
+        "and 30 cells that follow or fail likewise; --all prints every one.",
+        "and 5 cells left to Excel; --all prints every one.",
+    ]
+    assert len(full) == 1 + 50 + 1 + 25
 
 
 @pytest.mark.parametrize("spelling", ["_xldudf_MLS_HALF(B2)", "_xll.MLS_HALF(B2)", "[1]!MLS_HALF(B2)", "mls_half(B2)"])
@@ -307,3 +342,58 @@ def test_a_bad_target_is_a_sentence(
         recalc(source, tmp_path / "new.xlsx", FUNCTIONS)
     assert old.read_bytes() == b"precious"
     assert not list(tmp_path.glob("*new.xlsx*"))
+
+
+# ------------------------------------------------------------------ the terminal
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["build", "plan.pdf"], "plan.pdf does not end in .xlsx; name a workbook"),
+        (["build", "old.xlsx"], "old.xlsx exists already; name another file, or add --force"),
+        (["recalc", "edited.xlsx", "old.xlsx"], "old.xlsx exists already; name another file, or add --force"),
+        (["recalc", "edited.xlsx", "edited.xlsx"], "is the input itself"),
+        (["eval", '=MLS_KVCACHE("Llama3_8B";4096)'], "cannot be read at ';4096)'; separate arguments with commas."),
+        (["eval", '=MLS_KVCACHE("Llama3_8B",4096'], "check that every bracket is closed"),
+        (["eval", '=MLS_KVCACHE("Llama3_8B,4096)'], "a text is not closed"),
+    ],
+)
+def test_refusals_say_what_to_do(
+    words: list[str], said: str, edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    edited()
+    monkeypatch.chdir(tmp_path)
+    Path("old.xlsx").write_bytes(b"precious")
+    assert terminal(words) == 1
+    message = capsys.readouterr().err
+    assert said in message
+    assert not re.search("TokenSpan|ParserError|Traceback", message)
+    assert Path("old.xlsx").read_bytes() == b"precious"
+
+
+def test_check_is_short_unless_asked_for_all(edited: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f'<row r="{r}"><c r="A{r}" t="e"><f>1/0</f><v>#DIV/0!</v></c></row>' for r in range(10, 70))
+    path = edited(("<v>#DIV/0!</v></c></row>", f"<v>#DIV/0!</v></c></row>{rows}"))
+    faults = len(check(path))
+    assert terminal(["check", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[CHECK_LINES:] == [f"and {faults - CHECK_LINES} more; --all prints every one."]
+    assert terminal(["check", "--all", str(path)]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == faults
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert terminal([]) == 2
+    assert "recalculate a copy of an edited workbook" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("formula", "shown"),
+    [('MLS_GET("hardware","H100","memory")', "80 GB"), ('MLS_GET("hardware","H100","title")', "NVIDIA H100"),
+     ('MLS_CONVERT(1,"GiB","GB")', "1.073741824 GB"), ('MLS_SERVING("Llama3_8B","H100",9,"TTFT")', " ms")],
+)  # fmt: skip
+def test_eval_prints_units(formula: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert terminal(["eval", formula]) == 0
+    assert shown in capsys.readouterr().out

@@ -135,13 +135,13 @@ def kv(*seq_len_and_more: Any) -> Any:
         ((True,), "seq_len must be a number, got TRUE"),
         (("many",), "seq_len: 'many' is no number"),
         (("4096",), "seq_len holds the text '4096'"),
-        (("4,096",), "seq_len: '4,096' has a comma"),
+        (("4,096",), "seq_len: '4,096' has a comma; write 4096; the decimal sign is a point"),
         (("#N/A",), "seq_len holds the error #N/A"),
         (({"type": "Error", "basicValue": "#REF!"},), "seq_len holds the error #REF!"),
         ((-2146826246,), "seq_len holds the error"),
         (("#MLS! no such model",), "seq_len holds the error"),
         (([[1, 2, 3]], [[1, 2]]), "equal sizes, or be a row and a column, got seq_len 1 x 3; batch 1 x 2"),
-        ((1, 2, 3, 4), "MLS_KV_SIZE takes at most 6 arguments, got 7"),
+        ((1, 2, 3, 4), "MLS_KV_SIZE takes at most 6 arguments, got 7; .* write 4096 and not 4,096"),
     ],
 )
 def test_bad_cells_are_refused_by_name(cells: tuple[Any, ...], words: str) -> None:
@@ -167,7 +167,7 @@ def test_arguments_by_name() -> None:
     [
         ("MLS_GET", ("hardware", "H10O", "memory"), "hardware has no 'H10O'; did you mean H100"),
         ("MLS_GET", ("hardwear", "H100", "memory"), "no registry called 'hardwear'"),
-        ("MLS_GET", ("hardware", "H100", "memry"), "no field 'memry'; memory"),
+        ("MLS_GET", ("hardware", "H100", "memry"), "no field 'memry'; did you mean memory"),
         ("MLS_GET", ("hardware", 100, "memory"), "key must be text, got 100"),
         ("MLS_CONVERT", (True, "GiB", "GB"), "value must be a number"),
         ("MLS_CONVERT", (1, "GiB", "kWh"), "GiB and kWh measure different things"),
@@ -178,9 +178,16 @@ def test_arguments_by_name() -> None:
         ("MLS_ROOFLINE", ("Llama3_8B", "A100", None, None, "fp8"), "A100 has no fp8 rate"),
         ("MLS_ROOFLINE", ("Llama3_8B", "H100", None, None, None, None, "yes"), "training must be TRUE or FALSE"),
         ("MLS_ROOFLINE", ("Llama3_8B", "H100", *[None] * 5, "seqlen = 1"), "options has no 'seqlen'; it has seq_len"),
-        ("MLS_SERVING", ("Llama3_70B", "H100", 4096), "does not fit: needs .* GB, usable .* GB.*; raise tp"),
+        ("MLS_SERVING", ("Llama3_70B", "H100", 4096), r"needs 142\.4 GB, usable 81\.24 GB \(1\.75 times the memory"),
+        ("MLS_SERVING", ("Llama3_70B", "H100", 4096), "^#MLS! does not fit: needs .*; raise tp"),
+        ("MLS_SERVING", ("Llama3_8B", "X; base = H100; price = 30,000 USD", 4096), "write 30000 USD;"),
+        ("MLS_SERVING", ("Llama3_8B", "H1000", 4096, "all"), "hardware has no 'H1000'; did you mean H100"),
+        ("MLS_SERVING", ("Llama3_8B", "H100", "many", "all"), "seq_len: 'many' is no number"),
+        ("MLS_TCO", ("Nobodys",), "fleets has no 'Nobodys'; .* a spec text such as 'Mine; node = DGX_H100; nodes = "),
         ("MLS_SERVING", ("Llama3_70B", "#N/A", 4096), "hardware holds the error #N/A"),
         ("MLS_SERVING", (None, "H100", 4096), "model is empty"),
+        ("MLS_KVCACHE", ("Llama3_8B", 4, 96, 32, 2), "at most 4 arguments, got 5; .* write 4096 and not 4,096$"),
+        ("MLS_KVCACHE", ("Llama3_8B", 4096, 32, "fp16", 2), "takes at most 4 arguments, got 5$"),
     ],
 )
 def test_bad_words_are_refused_by_name(name: str, cells: tuple[Any, ...], words: str) -> None:
@@ -212,6 +219,13 @@ def test_a_metric_of_bytes_survives_what_does_not_fit() -> None:
     assert itl.startswith(f"{REFUSED}does not fit")
     assert shortfall > 0
     assert feasible is False
+
+
+def test_all_metrics_keep_what_is_true_of_a_plan_that_does_not_fit() -> None:
+    rows = {row[0]: row[1:] for row in mls.MLS_SERVING("Llama3_70B", "H100", 4096, "all")}
+    assert rows["itl"][0].startswith(f"{REFUSED}does not fit")
+    assert rows["feasible"] == [False, ""]
+    assert rows["shortfall"][0] > 0
 
 
 @pytest.mark.parametrize(("name", "arguments"), CALLS)
@@ -363,6 +377,6 @@ def test_office_js_refuses_with_the_exception_that_excel_shows(monkeypatch: pyte
 
 
 def test_our_own_bugs_are_not_hidden() -> None:
-    broken = dataclasses.replace(FUNCTIONS["MLS_VERSION"], run=lambda _: 1 // 0)
-    with pytest.raises(ZeroDivisionError):
+    broken = dataclasses.replace(FUNCTIONS["MLS_VERSION"], run=lambda _: {}["missing"])
+    with pytest.raises(KeyError):
         mls._excel_function(broken)()

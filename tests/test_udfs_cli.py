@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlsysim.registry import sources
-from udfs import FUNCTIONS, libreoffice
+from mlsysim.registry import REGISTRIES, Thing, samples, sources
+from mlsysim.things import Fleet
+from udfs import FUNCTIONS, libreoffice, mls
 from udfs.__main__ import main
 
 
@@ -105,3 +106,29 @@ def test_as_a_module_a_wrong_name_ends_without_a_traceback() -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "There is no function 'MLS_SERVNG'; did you mean MLS_SERVING?\n"
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "udfs", "list"], cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == ""
+    assert child.returncode == 0
+
+
+@pytest.mark.parametrize("kind", REGISTRIES, ids=lambda kind: kind.__name__)
+def test_samples_of_own_things_are_legal(kind: type[Thing]) -> None:
+    for text in samples(kind):
+        assert REGISTRIES[kind].resolve(text).key == "Mine"
+
+
+def test_help_shows_a_fleet_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "MLS_TCO"]) == 0
+    shown = capsys.readouterr().out
+    assert len(samples(Fleet)) == 2
+    assert all(f'fleet       "{text}"' in shown for text in samples(Fleet))
+    assert mls.MLS_TCO(samples(Fleet)[1]) > 0

@@ -16,7 +16,8 @@ from mlsysim.units import Bottleneck
 
 CHIP = (
     "Chip; fp16 = 100 TFLOP/s; fp32 = 10 TFLOP/s; memory = 100 GB; bandwidth = 1 TB/s; memory_class = hbm; "
-    "tdp = 500 W; link = 100 GB/s; host_link = 10 GB/s; dispatch = 20 us; embodied_carbon = 100 kg; price = 10000 USD"
+    "tdp = 500 W; scale_up = 16; link = 100 GB/s; host_link = 10 GB/s; dispatch = 20 us; "
+    "embodied_carbon = 100 kg; price = 10000 USD"
 )
 LM = (
     "LM; family = transformer; unit = token; params = 2B; layers = 20; hidden = 1000; heads = 10; kv_heads = 5; "

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy_financial as npf
 import openpyxl
 import pytest
 from openpyxl.workbook import Workbook
 from python_calamine import CalamineWorkbook
 
+from mlsysim.registry import fields
+from mlsysim.things import Fleet, Node
 from udfs import FUNCTIONS
-from workbook.__main__ import main
 from workbook.build import ORDER, build
 from workbook.check import check
-from workbook.engine import evaluate
-from workbook.recalc import recalc
 from workbook.whitelist import lint
 
 
@@ -150,20 +150,30 @@ def test_totals_by_hand(values: Workbook) -> None:
     upfront = (servers + network) * (1 + inputs["in_InstallShare"])
     kw = labels["Average IT power"]
     growth = [(1 + inputs["in_EnergyEscalator"]) ** ((m - 1) // 12) for m in range(1, months + 1)]
-    power = sum(kw * one["PUE"] * 730 * one["electricity (USD/kWh)"] * g for g in growth)
+    power = sum(kw * one["PUE"] * 730 * one["electricity (USD per kWh)"] * g for g in growth)
     costs = [(1 + inputs["in_CostEscalator"]) ** ((m - 1) // 12) for m in range(1, months + 1)]
     upkeep = sum((servers + network) * inputs["in_Maintenance"] / 12 * g for g in costs)
-    room = sum(labels["IT power when busy"] * inputs["in_FacilityCost"] * g for g in costs)
+    room = sum(labels["Contracted IT power: nameplate, else busy"] * inputs["in_FacilityCost"] * g for g in costs)
     staff = sum(one["devices"] * inputs["in_StaffCost"] / 12 * g for g in costs)
     resale = servers * (1 - inputs["in_ResidualDecline"]) ** (months / 12)
     cash = upfront + power + upkeep + room + staff - resale
+    electricity = [kw * one["PUE"] * 730 * one["electricity (USD per kWh)"] * g for g in growth]
+    other = [(upkeep + room + staff) / sum(costs) * g for g in costs]
     assert labels["Upfront cash"] == pytest.approx(upfront, rel=1e-12)
     assert labels["Electricity"] == pytest.approx(power, rel=1e-12)
     assert labels["Net cash cost"] == pytest.approx(cash, rel=1e-12)
-    hours = one["devices"] * 730 * months
-    assert labels["Cost of a device-hour owned"] == pytest.approx(cash / hours, rel=1e-12)
-    tokens = labels["Generated tokens per second when busy"] * inputs["in_Utilisation"] * 730 * 3600 * months / 1e6
-    assert labels["Cost of a million generated tokens"] == pytest.approx(cash / tokens, rel=1e-12)
+    # present values by numpy-financial, at the monthly rate of the yearly one
+    monthly = (1 + inputs["in_DiscountRate"]) ** (1 / 12) - 1
+    yearly = [electricity[m] + other[m] for m in range(months)]
+    npv = upfront + npf.npv(monthly, [0, *yearly]) - resale / (1 + monthly) ** months
+    assert labels["Net present cost"] == pytest.approx(npv, rel=1e-12)
+    annuity = -npf.pmt(inputs["in_DiscountRate"], months / 12, npv)
+    assert labels["Equivalent annual cost"] == pytest.approx(annuity, rel=1e-12)
+    discounted = sum(1 / (1 + monthly) ** m for m in range(1, months + 1))
+    assert labels["Device-hour owned, levelised"] == pytest.approx(npv / (one["devices"] * 730 * discounted), rel=1e-12)
+    rate = labels["Generated tokens per second when busy"] * inputs["in_Utilisation"] * 730 * 3600 / 1e6
+    assert labels["Million generated tokens, levelised"] == pytest.approx(npv / (rate * discounted), rel=1e-12)
+    assert labels["Million tokens, undiscounted"] == pytest.approx(cash / (rate * months), rel=1e-12)
 
 
 def test_dates_are_dates(values: Workbook) -> None:
@@ -173,152 +183,8 @@ def test_dates_are_dates(values: Workbook) -> None:
     )
 
 
-# ------------------------------------------------------------------ what users do to it
-
-
-def edited(plan: Path, tmp_path: Path, change: Any) -> Workbook:
-    """The workbook after an edit, saved by another program and recalculated by ours."""
-    book = openpyxl.load_workbook(plan)
-    change(book)
-    book.save(tmp_path / "edited.xlsx")
-    report = recalc(tmp_path / "edited.xlsx", tmp_path / "answered.xlsx", FUNCTIONS)
-    assert not report.missing, report.missing
-    return openpyxl.load_workbook(tmp_path / "answered.xlsx", data_only=True)
-
-
-@pytest.mark.slow
-def test_own_row_works_everywhere(plan: Path, tmp_path: Path) -> None:
-    """A new row below the hardware table, chosen in Options, reaches the money."""
-
-    def change(book: Workbook) -> None:
-        sheet = book["Reg_Hardware"]
-        table = sheet.tables["tblHardware"]
-        left, bottom = table.ref.split(":")
-        last = sheet[bottom].row
-        head = {c.value: c.column for c in sheet[5]}
-        for name, value in {"key": "MyChip", "memory (GB)": 320.5, "bandwidth (GB/s)": 9000.25, "fp8 (TFLOP/s)": 5000,
-                            "tdp (W)": 1200, "memory_class": "hbm", "link (GB/s)": 900}.items():  # fmt: skip
-            sheet.cell(last + 1, head[name], value)
-        sheet.cell(last + 1, head["spec"], sheet.cell(last, head["spec"]).value)
-        ref = f"{left}:{re.sub('[0-9]+', '', bottom)}{last + 1}"
-        table.ref = table.autoFilter.ref = ref
-        options = book["Options"]
-        options["B6"], options["C6"], options["H6"] = None, "MyChip", 400_000
-
-    book = edited(plan, tmp_path, change)
-    engine = {r[0].value: r[3].value for r in book["Engine"].iter_rows(min_row=6)}
-    assert engine["Memory bandwidth"] == 9000.25
-    assert engine["Dense peak rate at the chosen precision"] == 5000
-    assert engine["IT power of all servers when busy"] == pytest.approx(64 * 1.2 * 1.25)
-    assert book["Options"]["M6"].value == "own price"
-    assert check(tmp_path / "answered.xlsx") == []
-
-
-@pytest.mark.slow
-def test_a_plan_that_does_not_fit_says_so_and_totals_fail_loudly(plan: Path, tmp_path: Path) -> None:
-    def change(book: Workbook) -> None:
-        book["Options"]["F6"] = 1  # TP 1: 70 GB of weights and the cache do not fit into one H100
-
-    book = edited(plan, tmp_path, change)
-    live = {r[0].value: r[3].value for r in book["Engine_Live"].iter_rows(min_row=6)}
-    assert live["Time between tokens"].startswith("#MLS! does not fit: needs 83.98 GB, usable 81.24 GB")
-    assert live["Memory needed by one replica"] == pytest.approx(83.975479296)
-    assert book["Decision"]["D20"].value == "#N/A"
-    assert "cannot be computed" in book["Decision"]["A3"].value
-    assert book["Decision"]["E20"].value > 0
-    problems = check(tmp_path / "answered.xlsx")
-    assert any("fits in memory" in p for p in problems)
-    assert main(["check", str(tmp_path / "answered.xlsx")]) == 1
-
-
-@pytest.mark.slow
-def test_an_unknown_key_is_named(plan: Path, tmp_path: Path) -> None:
-    def change(book: Workbook) -> None:
-        book["Options"]["G6"] = "fp7"
-
-    book = edited(plan, tmp_path, change)
-    live = {r[0].value: r[3].value for r in book["Engine_Live"].iter_rows(min_row=6)}
-    assert "precision has no 'fp7'; did you mean" in live["Time between tokens"]
-
-
-@pytest.mark.slow
-def test_other_models_and_cases(plan: Path, tmp_path: Path) -> None:
-    def change(book: Workbook) -> None:
-        sheet = book["Inputs"]
-        row = next(c.row for c in sheet["A"] if c.value == "Model to serve")
-        sheet[f"E{row}"] = "Qwen3_32B"
-        sheet["B4"] = "High"
-
-    book = edited(plan, tmp_path, change)
-    assert book["TCO"]["C7"].value == 60
-    assert check(tmp_path / "answered.xlsx") == []
-    assert "Qwen3_32B" in book["Decision"]["A4"].value
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 2, 8])
-def test_any_number_of_options(count: int, tmp_path: Path) -> None:
-    path = tmp_path / "n.xlsx"
-    assert build(path, options=count) == {}
-    assert check(path) == []
-
-
-@pytest.mark.slow
-def test_evaluating_the_file_again_gives_the_same_values(plan: Path, values: Workbook) -> None:
-    again = evaluate(plan, FUNCTIONS)
-    assert not again.missing
-    for (sheet, at), value in again.values.items():
-        kept = values[sheet][at].value
-        if isinstance(value, float) and not isinstance(kept, dt.datetime):
-            assert kept == pytest.approx(value, rel=1e-15), (sheet, at)
-
-
-# ------------------------------------------------------------------ the terminal
-
-
-@pytest.mark.slow
-def test_nothing_is_overwritten(plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mine = tmp_path / "mine.xlsx"
-    shutil.copy(plan, mine)
-    before = mine.read_bytes()
-    assert main(["build", str(mine)]) == 1
-    assert mine.read_bytes() == before
-    assert "mine.xlsx" in capsys.readouterr().err
-    assert main(["build", str(mine), "--force"]) == 0
-    backups = list(tmp_path.glob("mine.*.bak.xlsx"))
-    assert [b.read_bytes() for b in backups] == [before]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["check", "missing.xlsx"], "missing.xlsx"),
-        (["check", "text.xlsx"], "text.xlsx"),
-        (["recalc", "missing.xlsx", "out.xlsx"], "missing.xlsx"),
-        (["recalc", "text.xlsx", "text.xlsx"], "text.xlsx"),
-        (["build", "no/such/folder/plan.xlsx"], "no/such/folder"),
-        (["build", "plan.xlsx", "--options", "99"], "1 to 8"),
-        (["eval", "=1+"], "=1+"),
-        (["eval", "=A1*2"], "A1"),
-    ],
-)
-def test_mistakes_get_a_sentence(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("text.xlsx").write_text("this is no workbook")
-    assert main(arguments) == 1
-    message = capsys.readouterr().err
-    assert said in message
-    assert "Traceback" not in message
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["text.xlsx"]
-
-
-def test_eval_answers_with_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["eval", '=MLS_KVCACHE("Llama3_8B",4096,32)']) == 0
-    assert capsys.readouterr().out == "17.17986918 GB\n"
-    assert main(["eval", '=MLS_SERVING("Llama3_70B","H100",4096)']) == 1
-    assert "does not fit" in capsys.readouterr().out
+def _unpriced(node: Node) -> Node:
+    return dataclasses.replace(node, price=None, device=dataclasses.replace(node.device, price=None))
 
 
 def test_the_native_spec_of_every_row_is_the_row(values: Workbook) -> None:
@@ -334,6 +200,12 @@ def test_the_native_spec_of_every_row_is_the_row(values: Workbook) -> None:
             for row in rows:
                 record = dict(zip(header, row, strict=True))
                 thing = REGISTRY_OF[registry.kind][record["key"]]
+                if "price" in fields(registry.kind):  # prices stand in Reg_Prices only
+                    thing = dataclasses.replace(thing, price=None)
+                if registry.kind is Fleet:
+                    thing = dataclasses.replace(thing, node=_unpriced(thing.node))
+                if registry.kind is Node:
+                    thing = _unpriced(thing)
                 assert registry.resolve(record["spec"]) == thing, record["key"]
                 count += 1
     assert count > 300

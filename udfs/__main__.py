@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
-from mlsysim.registry import sources
+from mlsysim.registry import samples, sources
 from udfs import FUNCTIONS, Published, libreoffice
 from udfs.tools import metrics_table
 
@@ -38,6 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     calc = commands.add_parser("libreoffice", help="put the functions into LibreOffice, or take them out")
     calc.add_argument("action", choices=("install", "uninstall"))
     given = parser.parse_args(argv)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of our output, such as `head`, went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(given: argparse.Namespace) -> int:
     if given.command == "libreoffice":
         return _libreoffice(given.action)
     if given.command == "help":
@@ -81,6 +92,8 @@ def _explained(function: Published) -> Iterator[str]:
     yield from _section("Arguments", [(a.name, a.help) for a in function.parameters])
     if function.entry is None:
         return
+    yield from _section("Things of your own, as text", [(p.name, f'"{text}"') for p in function.entry.params if p.thing
+                                                        for text in samples(p.thing)])  # fmt: skip
     answers = [(str(name), str(unit)) for name, unit in metrics_table(FUNCTIONS, function.name)]
     if function.entry.metrics:
         yield from _section("Metrics, the default first", answers)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ _STATIC = {
 }
 
 
+_THOUSANDS = "; a comma separates arguments, so write 4096 and not 4,096"
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """One argument as the function wizard shows it."""
@@ -60,11 +64,20 @@ class Published:
     def __call__(self, *cells: Any) -> Cell | Block:
         """Answer in cells; refusals are text that starts with ``#MLS!``."""
         if len(cells) > len(self.parameters):
-            return refusal(f"{self.name} takes at most {len(self.parameters)} arguments, got {len(cells)}")
+            count = f"{self.name} takes at most {len(self.parameters)} arguments, got {len(cells)}"
+            return refusal(f"{count}{_THOUSANDS if _looks_cut(cells) else ''}")
         try:
             return self.run([*cells, *[None] * (len(self.parameters) - len(cells))])
         except MlsysError as error:
             return refusal(str(error))
+        except (ArithmeticError, RecursionError):
+            return refusal(f"{self.name}: these figures together leave the range of arithmetic; check their units")
+
+
+def _looks_cut(cells: Sequence[Any]) -> bool:
+    """Whether two neighbours may be one number that was written with a comma between its thousands."""
+    groups = [isinstance(c, (int, float)) and not isinstance(c, bool) and c in range(1000) for c in cells]
+    return any(left and right for left, right in pairwise(groups))
 
 
 def publish(entry: Entry) -> Published:
@@ -122,12 +135,14 @@ def _run(entry: Entry, params: tuple[Param, ...], cells: Sequence[Any]) -> Cell 
     answers = np.full(size, None, dtype=object)
     groups: dict[tuple[Any, ...], list[int]] = {}
     words = [p.name for p in params if p.unit is None]
+    knobs = [p.name for p in params if p.unit is not None and p.default is None]  # blank: not the same as a number
     for i in range(size):
-        groups.setdefault(tuple(columns[w][i] for w in words), []).append(i)
+        key = tuple(columns[w][i] for w in words)
+        groups.setdefault((*key, *(is_blank(columns[k][i]) for k in knobs)), []).append(i)
     for key, members in groups.items():
         index = np.array(members)
         numbers = {p.name: columns[p.name][index] for p in params if p.unit is not None}
-        _solve_group(entry, params, dict(zip(words, key, strict=True)), numbers, index, answers)
+        _solve_group(entry, params, dict(zip(words, key, strict=False)), numbers, index, answers)
     return block(answers.reshape(shape))
 
 
@@ -293,10 +308,16 @@ def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:
     value = getattr(out, metric) if metric else out
     cells = np.full(size, None, dtype=object)
     cells[:] = _face(hint, value, size)
+    unit = unit_of(hint)
+    lowest = None if unit is None else float(unit.to_face(unit.low))
     for j in range(size):
         if isinstance(cells[j], float) and not math.isfinite(cells[j]):
             cells[j] = refusal(
                 f"{entry.excel}: {metric or 'the result'} is unknown: a fact that it needs is not on record"
+            )
+        elif isinstance(cells[j], float) and lowest is not None and cells[j] < lowest:
+            cells[j] = refusal(
+                f"{entry.excel}: {metric or 'the result'} comes out below {lowest:g}: facts contradict each other"
             )
     if metric and hasattr(out, "feasible") and not _survives(metric, hint):
         fits = np.broadcast_to(np.asarray(out.feasible), size)
@@ -326,13 +347,13 @@ def _survives(metric: str, hint: Any) -> bool:
 
 def _does_not_fit(out: Any, j: int, size: int) -> str:
     need, short = (float(np.broadcast_to(np.asarray(getattr(out, n)), size)[j]) for n in (out.memory, "shortfall"))
-    factor = math.ceil(need / (need - short)) if need > short else 0
-    times = f" (at least {factor} times the memory)" if factor else ""
+    ratio = need / (need - short) if need > short else 0.0
+    times = f" ({ratio:.2f} times the memory there is)" if ratio >= 1.01 else ""
     return f"does not fit: needs {need / 1e9:.4g} GB, usable {(need - short) / 1e9:.4g} GB{times}; {out.remedy}"
 
 
-def _all_metrics(entry: Entry, params: tuple[Param, ...], cell: dict[str, Any]) -> Block:
-    """Metric, value and unit of every result of one call."""
+def _all_metrics(entry: Entry, params: tuple[Param, ...], cell: dict[str, Any]) -> Cell | Block:
+    """Metric, value and unit of every result of one call; where the call itself is refused, that one sentence."""
     if not entry.metrics:
         raise UnknownName(f"{entry.excel} has one answer only")
     table: Block = []
@@ -343,4 +364,5 @@ def _all_metrics(entry: Entry, params: tuple[Param, ...], cell: dict[str, Any]) 
         _solve_group(entry, params, words, numbers, np.array([0]), one)
         unit = unit_of(hint)
         table.append([name, one[0], unit.face if unit else ""])
-    return table
+    values = {row[1] for row in table}
+    return values.pop() if len(values) == 1 and is_error(table[0][1]) else table

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim.errors import MissingFact, MlsysError, OutOfDomain, UnknownName
-from mlsysim.registry import Registry, Thing, face, fields, fold, spec
+from mlsysim.registry import Registry, Thing, face, fields, fold, near_fields, spec
 from mlsysim.things import (
     COMPONENTS,
     DEFAULTS,
@@ -62,8 +62,7 @@ def _field(thing: Thing, name: str) -> str:
     legal = fields(type(thing))
     folded = {fold(n): n for n in (*legal, "key", "title", "group")}
     if fold(name) not in folded:
-        near = difflib.get_close_matches(name, legal, n=3, cutoff=0.5)
-        raise UnknownName(f"a row of {type(thing).__name__} has no field {name!r}; {', '.join(near or legal)}")
+        raise UnknownName(f"a row of {type(thing).__name__} has no field {name!r}; {near_fields(type(thing), name)}")
     return folded[fold(name)]
 
 
@@ -75,6 +74,13 @@ def get(registry: str, key: str, name: str) -> Any:
     if value is None:
         raise MissingFact(f"{thing.key} has no {name} on record")
     return value
+
+
+def unit_of_field(registry: str, key: str, name: str) -> str:
+    """The unit that `get` answers in; empty where the field is a word or has no unit."""
+    thing: Thing = registry_of(registry).resolve(key)
+    unit = unit_of(fields(type(thing)).get(_field(thing, name)))
+    return unit.face if unit else ""
 
 
 def spec_text(registry: str, key: str) -> str:

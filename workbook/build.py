@@ -15,10 +15,12 @@ from udfs import FUNCTIONS
 from .finalize import finalize
 from .plan import read_plan
 from .sheets.charts import add_roofline_points
-from .sheets.decision import add_checks, add_decision, fill_version
+from .sheets.checks import add_checks
+from .sheets.decision import add_decision, figures
 from .sheets.engine import add_engine, add_engine_live, twin_row
 from .sheets.functions import add_functions
-from .sheets.inputs import add_inputs, add_options
+from .sheets.inputs import add_inputs
+from .sheets.options import add_options
 from .sheets.physics import add_physics, twins
 from .sheets.registries import add_registries, add_sources
 from .sheets.tco import add_tco
@@ -60,7 +62,7 @@ def draft_book(count: int | None = None) -> Workbook:
     if sheet is not None:
         sheet.title = "Decision"
     add_styles(book)
-    add_inputs(book, inputs)
+    out_of_range = add_inputs(book, inputs)
     add_options(book, options)
     add_engine_live(book, n, equations)
     add_engine(book, n)
@@ -70,9 +72,8 @@ def draft_book(count: int | None = None) -> Workbook:
     add_registries(book)
     add_sources(book)
     add_functions(book)
-    add_checks(book, n, equations)
-    add_decision(book, n)
-    fill_version(book, len(equations))
+    add_checks(book, n, equations, out_of_range, figures(n))
+    add_decision(book, n, len(equations))
     for place, name in enumerate(ORDER):
         book.move_sheet(name, place - book.sheetnames.index(name))
     book.active = 0

@@ -12,6 +12,7 @@ from mlsysim.things import DEFAULTS
 
 from .errors import WorkbookError
 
+USUAL = 4  # options of a workbook unless it is told otherwise
 FILE = Path(__file__).with_name("plan.toml")
 
 
@@ -35,13 +36,13 @@ class Input:
     maximum: float | None = None
     whole: bool = False
     choices: str | None = None  # defined name that feeds the dropdown
+    adverse: str = "high"  # the end that costs more
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """One row of the table Options."""
 
-    option: str
     server: str
     device: str
     servers: int
@@ -52,26 +53,19 @@ class Option:
 
 
 def read_plan(count: int | None = None) -> tuple[list[Input], list[Option]]:
-    """Inputs and `count` options; further options start as copies of the first ones."""
+    """Inputs and the first `count` options (four unless given)."""
     rows = tomllib.loads(FILE.read_text("utf-8"))
     options = [Option(**o) for o in rows["option"]]
-    if count is not None:
-        if not 1 <= count <= 8:
-            raise WorkbookError(f"a workbook has 1 to 8 options, got {count}.")
-        copies = [_copy(options[i % len(options)], i + 1) for i in range(len(options), count)]
-        options = (options + copies)[:count]
-    return [_input(dict(r)) for r in rows["input"]], options
-
-
-def _copy(option: Option, number: int) -> Option:
-    return Option(f"Option {number}", *(getattr(option, f) for f in Option.__slots__[1:]))
+    if count is not None and not 1 <= count <= len(options):
+        raise WorkbookError(f"a workbook has 1 to {len(options)} options, got {count}.")
+    return [_input(dict(r)) for r in rows["input"]], options[: USUAL if count is None else count]
 
 
 def _input(row: dict[str, Any]) -> Input:
     """An input row; one with `default` takes figures and source from the registry of defaults."""
     common = {"block": row["block"], "name": row["name"], "label": row["label"], "unit": row["unit"],
               "minimum": row.get("min"), "maximum": row.get("max"), "whole": row.get("whole", False),
-              "choices": row.get("list")}  # fmt: skip
+              "choices": row.get("list"), "adverse": row.get("adverse", "high")}  # fmt: skip
     if "default" not in row:
         own = {k: row.get(k, row["base"]) for k in ("low", "base", "high")}
         kind = "assumption" if row["note"].startswith("Assumption") else "choice"

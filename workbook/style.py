@@ -10,6 +10,7 @@ from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.styles import Alignment, Border, Font, NamedStyle, PatternFill, Protection, Side
+from openpyxl.styles.differential import DifferentialStyle
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
@@ -34,6 +35,7 @@ def _fill(color: str) -> PatternFill:
 
 def _style(name: str, **parts: Any) -> NamedStyle:
     parts.setdefault("font", Font(name=FONT, size=10, color=INK))
+    parts.setdefault("alignment", Alignment(vertical="center"))
     return NamedStyle(name=name, **parts)
 
 
@@ -41,9 +43,10 @@ def add_styles(book: Workbook) -> None:
     """Register the named styles of the workbook."""
     unlocked = Protection(locked=False)
     ruled = Border(bottom=Side(style="medium", color=NAVY))
-    centred = Alignment(horizontal="center")
+    centred = Alignment(horizontal="center", vertical="center")
+    indented = Alignment(indent=1, vertical="center")
     slanted = Font(name=FONT, size=10, italic=True, color=INK)
-    wrap = Alignment(wrap_text=True, vertical="top")
+    wrap = Alignment(wrap_text=True, vertical="center")
     for style in (
         _style("mls title", font=Font(name=FONT, size=16, bold=True, color=NAVY)),
         _style("mls purpose", font=Font(name=FONT, size=10, color=GREY), alignment=Alignment(vertical="center")),
@@ -56,8 +59,9 @@ def add_styles(book: Workbook) -> None:
         ),
         _style("mls block", font=Font(name=FONT, size=11, bold=True, color=NAVY), border=ruled),
         _style("mls label"),
-        _style("mls wrapped", alignment=Alignment(wrap_text=True, vertical="top")),
-        _style("mls unit", font=Font(name=FONT, size=9, color=GREY), alignment=Alignment(indent=1)),
+        _style("mls source", font=Font(name=FONT, size=9, color=GREY)),
+        _style("mls wrapped", alignment=Alignment(wrap_text=True, vertical="center")),
+        _style("mls unit", font=Font(name=FONT, size=9, color=GREY), alignment=indented),
         _style("mls note", font=Font(name=FONT, size=9, color=GREY), alignment=wrap),
         _style(
             "mls input",
@@ -70,9 +74,13 @@ def add_styles(book: Workbook) -> None:
         _style("mls link", font=Font(name=FONT, size=10, color=GREEN)),
         _style("mls engine", font=Font(name=FONT, size=10, color=PURPLE)),
         _style("mls total", font=Font(name=FONT, size=10, bold=True, color=INK), border=Border(top=_THIN)),
-        _style("mls fact", protection=unlocked, alignment=Alignment(indent=1)),
+        _style("mls fact", protection=unlocked, alignment=indented),
         _style(
-            "mls estimate", font=slanted, fill=_fill(PALE_ORANGE), protection=unlocked, alignment=Alignment(indent=1)
+            "mls estimate",
+            font=slanted,
+            fill=_fill(PALE_ORANGE),
+            protection=unlocked,
+            alignment=indented,
         ),
         _style("mls check", font=Font(name=FONT, size=10, bold=True, color=INK), alignment=centred),
         _style("mls url", font=Font(name=FONT, size=9, color=BLUE, underline="single")),
@@ -155,3 +163,14 @@ def block_title(sheet: Worksheet, row: int, text: Any, last: int) -> None:
     for column in range(1, last + 1):
         sheet.cell(row, column).style = "mls block"
     sheet.cell(row, 1, text)
+
+
+def difference(fill: str, color: str) -> DifferentialStyle:
+    """Fill and bold ink of a conditional format."""
+    return DifferentialStyle(font=Font(color=color, bold=True), fill=PatternFill(bgColor=fill))
+
+
+def protect(sheet: Worksheet) -> None:
+    """Guard a calculation sheet against slips: no password, formats stay free."""
+    sheet.protection.sheet = True
+    sheet.protection.formatCells = sheet.protection.formatColumns = sheet.protection.formatRows = False

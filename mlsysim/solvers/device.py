@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UnknownName
+from ..errors import OutOfDomain, UnknownName
 from ..things import DEFAULTS, Device, Precision
 from ..units import Latency, Real, unit_of
 from .workload import default, refuse_unless
@@ -68,6 +68,15 @@ def memory_time(traffic: Real, spilled: Real, bandwidth: Real, hardware: Device)
     host = np.nan if hardware.host_link is None else float(hardware.host_link)
     away = np.minimum(spilled, traffic)
     return (traffic - away) / bandwidth + np.where(away > 0, away / host, 0.0)
+
+
+def one_chip(hardware: Device, name: str) -> Device:
+    """Refuse a rack that the registry lists as one device: its parts talk over links."""
+    if hardware.devices is not None and hardware.devices > 1:
+        raise OutOfDomain(
+            f"{name}: {hardware.key} is {hardware.devices:g} devices sold as one; name the device inside and give tp"
+        )
+    return hardware
 
 
 def usable(hardware: Device, reserve: Real | None) -> Real:

@@ -30,11 +30,10 @@ from ..units import (
     Ratio,
     Real,
     Share,
-    Tokens,
     ZeroStage,
     unit_of,
 )
-from .device import ceilings, usable
+from .device import ceilings, one_chip, usable
 from .node import Recompute
 from .workload import (
     ATTENTION,
@@ -112,7 +111,7 @@ def training(
     pp: Count = 1,
     precision: Precision | str = "bf16",
     efficiency: Fraction | None = None,
-    seq_len: Option[Tokens] = 2048,
+    seq_len: Option[Count] = 2048,
     microbatch: Option[Count] = 1,
     interleave: Option[Count] = 1,
     ep: Option[Count] = 1,
@@ -129,6 +128,7 @@ def training(
     """
     model, fleet, fmt = Model.of(model), Fleet.of(fleet), Precision.of(precision)
     node = fleet.node
+    one_chip(node.device, "training")
     n = float(fleet.nodes) * float(node.devices)
     plan = _split(model, fleet, n, batch, tp, pp, microbatch, interleave, ep)
     dp, m = plan["dp"], plan["m"]

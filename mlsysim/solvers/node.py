@@ -28,11 +28,10 @@ from ..units import (
     Rate,
     Real,
     Share,
-    Tokens,
     ZeroStage,
     unit_of,
 )
-from .device import Ceilings, ceilings, memory_time, step_overhead, usable
+from .device import Ceilings, ceilings, memory_time, one_chip, step_overhead, usable
 from .workload import (
     activation_bytes,
     activation_traffic,
@@ -82,7 +81,7 @@ def roofline(
     precision: Precision | str = "fp16",
     efficiency: Fraction | None = None,
     training: bool = False,
-    seq_len: Option[Tokens] = 2048,
+    seq_len: Option[Count] = 2048,
     zero_stage: Option[ZeroStage] = 0,
     dp: Option[Count] = 1,
     recompute: Option[Recompute] = "selective",
@@ -98,6 +97,10 @@ def roofline(
     compute or memory is busy (idle share otherwise): an upper estimate for memory-bound work.
     """
     model, hardware, fmt = Model.of(model), Device.of(hardware), Precision.of(precision)
+    if not training and not (np.all(zero_stage == 0) and np.all(dp == 1) and recompute == "selective" and lora is None):
+        raise OutOfDomain(
+            "roofline: zero_stage, dp, recompute and lora are of training; give training = TRUE with them"
+        )
     if training:
         work = _training_work(model, fmt, batch, seq_len, zero_stage, dp, recompute, lora)
     else:
@@ -199,7 +202,7 @@ def serving(
     model: Model | str,
     hardware: Device | str,
     *,
-    seq_len: Tokens,
+    seq_len: Count,
     batch: Count = 1,
     precision: Precision | str = "fp16",
     efficiency: Fraction | None = None,
@@ -218,7 +221,11 @@ def serving(
     The group stays inside one scale-up domain.
     Memory counts the longest length, and KV heads replicated where `tp` does not divide them.
     """
-    model, hardware, fmt = Model.of(model), Device.of(hardware), Precision.of(precision)
+    model, hardware, fmt = Model.of(model), one_chip(Device.of(hardware), "serving"), Precision.of(precision)
+    linked = default("scale_up") if hardware.scale_up is None else float(hardware.scale_up)
+    refuse_unless(
+        tp <= linked, f"serving: tp must not exceed the {linked:g} devices that the links of {hardware.key} join"
+    )
     if not is_lm(model):
         raise OutOfDomain(f"serving: {model.key} generates no tokens; use roofline for one {model.unit}")
     kv_fmt = fmt if kv_precision is None else Precision.of(kv_precision)
@@ -294,7 +301,7 @@ def _tp_time(model: Model, hardware: Device, tokens: Real, tp: Real) -> Real:
 def kvcache(
     model: Model | str,
     *,
-    seq_len: Tokens,
+    seq_len: Count,
     batch: Count = 1,
     precision: Precision | str = "fp16",
 ) -> Bytes:

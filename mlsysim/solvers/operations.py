@@ -22,8 +22,8 @@ from ..units import (
     Kilowatts,
     Money,
     Option,
+    Overhead,
     Pue,
-    Ratio,
     Real,
     Share,
     UnitPrice,
@@ -44,7 +44,13 @@ def busy_power(node: Node) -> float:
     """AC power of a node under load [W]: measured where on record, else device TDP x the host factor."""
     if node.busy_power is not None:
         return float(node.busy_power)
-    return float(node.device.need("tdp")) * float(node.devices) * default("host_power_factor")
+    hosts = 1.0 if node.device.devices is not None else default("host_power_factor")  # a rack's figure has its hosts
+    return float(node.device.need("tdp")) * float(node.devices) * hosts
+
+
+def contracted_power(node: Node) -> float:
+    """Power that a landlord bills [W]: the nameplate where on record, else the busy draw."""
+    return busy_power(node) if node.power is None else float(node.power)
 
 
 def idle_share(node: Node) -> float:
@@ -102,7 +108,7 @@ class SustainabilityResult(Result):
     water_usage_liters: Volume
     pue: Pue
     embodied_carbon_kg: Carbon
-    operational_carbon_kg: Carbon
+    total_carbon_kg: Carbon  # unknown where the embodied part is
 
 
 @solver("patterson2021", "greengrid-wue", "gupta2022", group="Operations", wall=18)
@@ -118,7 +124,7 @@ def sustainability(
     """Energy at the measured node power, operational and embodied carbon, and water.
 
     Water follows the definition of WUE, litres per kWh of *IT* energy.  Embodied carbon of the accelerators is
-    spread over their life; where none is on record it is not counted, and its metric says so.
+    spread over their life and stands apart, because it is on record for few devices: the headline is operational.
     """
     fleet = Fleet.of(fleet)
     site = site_of(fleet, datacenter)
@@ -131,13 +137,13 @@ def sustainability(
     embodied = np.nan if each is None else each * made * np.minimum(1.0, days / life_years)
     water = np.nan if site.wue is None else float(site.wue)
     return SustainabilityResult(
-        carbon_footprint_kg=operational + np.nan_to_num(embodied),
+        carbon_footprint_kg=operational,
         total_energy_kwh=energy * float(site.pue) / KWH,
         it_energy_kwh=energy / KWH,
         water_usage_liters=energy * water,
         pue=float(site.pue) + 0.0 * energy,
         embodied_carbon_kg=embodied + 0.0 * energy,
-        operational_carbon_kg=operational,
+        total_carbon_kg=operational + embodied,
     )
 
 
@@ -170,8 +176,8 @@ def tco(
     usd_per_kwh: EnergyPrice | None = None,
     life_years: Years = 3 * YEAR,
     usd_per_device: Option[UnitPrice | None] = None,
-    server: Option[Ratio | None] = None,
-    network: Option[Ratio | None] = None,
+    server: Option[Overhead | None] = None,
+    network: Option[Overhead | None] = None,
     facility: Option[Money | None] = None,
     staff: Option[Money | None] = None,
     maintenance: Option[Share | None] = None,
@@ -191,11 +197,11 @@ def tco(
     if tariff is None:
         tariff = default("electricity_price", unit_of(EnergyPrice))
     years = days / YEAR
-    busy_kw = busy_power(fleet.node) * float(fleet.nodes) / KW
+    contracted_kw = contracted_power(fleet.node) * float(fleet.nodes) / KW
     capex = bought * (1 - residual_share) * np.minimum(1.0, days / life_years)
     energy = green.total_energy_kwh * KWH * tariff
     upkeep = bought * _given(maintenance, "maintenance") * years
-    room = busy_kw * _given(facility, "facility_cost") * MONTHS * years
+    room = contracted_kw * _given(facility, "facility_cost") * MONTHS * years
     people = n * _given(staff, "staff_cost") * years
     opex = energy + upkeep + room + people
     total = capex + opex
@@ -235,4 +241,7 @@ def _purchase(fleet: Fleet, usd_per_device: Real | None, server: Real | None, ne
             f"{node.device.key} has no price on record; give usd_per_device, "
             f"or a spec text '{node.device.key}; base = {node.device.key}; price = <number> USD'"
         )
-    return each * float(node.devices) * (1 + _given(server, "server_share")) * count * (1 + network)
+    share = (
+        0.0 if server is None and node.device.devices is not None else _given(server, "server_share")
+    )  # a rack is whole
+    return each * float(node.devices) * (1 + share) * count * (1 + network)

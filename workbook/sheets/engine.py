@@ -17,8 +17,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 from mlsysim import CATALOGUE
 from mlsysim.units import unit_of
 
-from ..style import CENTS, FINE, SHARE, WHOLE, block_title, fit_height, heading, page, put
-from .inputs import option_field
+from ..style import CENTS, FINE, SHARE, WHOLE, block_title, fit_height, heading, page, protect, put
+from .options import option_field
 from .physics import Twin
 
 FIRST_OPTION = 4  # column D
@@ -40,7 +40,7 @@ class Figure:
 
 
 def _serving(
-    name: str, label: str, metric: str, number_format: str, *, text: bool = False, batch: str = "in_Batch"
+    name: str, label: str, metric: str, number_format: str, *, text: bool = False, batch: str = "in_Batch*{tp}"
 ) -> Figure:
     before = ("in_ModelSpec", "{device_spec}", "in_SeqLen")
     after = (batch, "{precision}", "in_Efficiency", "{tp}", "in_ServingOptions")
@@ -51,17 +51,18 @@ def _roofline(name: str, label: str, metric: str, batch: str) -> Figure:
     return Figure(name, label, "roofline", metric, ("in_ModelSpec", "{device_spec}"), (batch, "{precision}"), CENTS)
 
 
-_TCO_AFTER = ("365", "{site_spec}", "0.4", "{tariff}", "3", "{tco_options}")
+_TCO_AFTER = ("365", "{site_spec}", "0.4", "{tariff}", "in_LifeYears", "{tco_options}")
 FIGURES: tuple[Figure, ...] = (
     _serving("weights", "Weights", "model_weights_size", CENTS),
     _serving("kv", "KV cache at full length", "kv_cache_size", CENTS),
     _serving("memory", "Memory needed by one replica", "total_memory_required", CENTS),
     _serving("memory_share", "Share of usable memory", "memory_utilization", SHARE),
-    _serving("ttft", "Time to first token", "ttft", CENTS),
+    _serving("ttft", "Time to first token when all prompts arrive together", "ttft", CENTS),
+    _serving("ttft_1", "Time to first token of one request alone", "ttft", CENTS, batch="1"),
     _serving("itl", "Time between tokens", "itl", CENTS),
     _serving("bottleneck", "What limits decoding", "bottleneck", "@", text=True),
     _roofline("intensity_1", "Arithmetic intensity of decoding, batch 1", "arithmetic_intensity", "1"),
-    _roofline("intensity_b", "Arithmetic intensity of decoding, chosen batch", "arithmetic_intensity", "in_Batch"),
+    _roofline("intensity_b", "Arithmetic intensity of decoding, chosen batch", "arithmetic_intensity", "in_Batch*{tp}"),
     Figure("peak", "Dense peak rate at the chosen precision", "get", "", ('"hardware"', "{device_spec}"), (), WHOLE),
     Figure("bandwidth", "Memory bandwidth", "get", "", ('"hardware"', "{device_spec}", '"bandwidth"'), (), WHOLE),
     Figure(
@@ -144,7 +145,7 @@ def add_engine_live(book: Workbook, count: int, twins: Sequence[Twin]) -> None:
         _labels(sheet, row, figure)
         for column in option_columns(count):
             cell = put(sheet, f"{column}{row}", _call(figure, column), "mls engine", figure.number_format)
-            cell.alignment = Alignment(horizontal="right")
+            cell.alignment = Alignment(horizontal="right", vertical="center")
     row = TOP + len(FIGURES) + 2
     block_title(sheet, row, "Answers compared with the native formulas of the sheet Physics", FIRST_OPTION + count - 1)
     for twin in twins:
@@ -156,9 +157,10 @@ def add_engine_live(book: Workbook, count: int, twins: Sequence[Twin]) -> None:
         put(sheet, f"D{row}", twin.live, "mls engine", twin.number_format)
     row += 2
     put(sheet, f"A{row}", "Version of the engine that answered")
-    put(sheet, f"D{row}", "=MLS_VERSION()", "mls engine")
+    put(sheet, f"D{row}", "=MLS_VERSION()", "mls engine").alignment = Alignment(horizontal="right")
     sheet.print_area = f"A1:{get_column_letter(FIRST_OPTION + count - 1)}{row}"
     sheet.sheet_properties.tabColor = "6B21A8"
+    protect(sheet)
 
 
 def twin_row(index: int) -> int:
@@ -189,7 +191,7 @@ def add_engine(book: Workbook, count: int) -> None:
             live = f"Engine_Live!{column}{row}"
             guarded = f'IF(LEFT({live},1)="#",NA(),{live})' if figure.text else f"IF({test}({live}),{live},NA())"
             cell = put(sheet, f"{column}{row}", f"={guarded}", "mls link", figure.number_format)
-            cell.alignment = Alignment(horizontal="right")
+            cell.alignment = Alignment(horizontal="right", vertical="center")
     block_title(sheet, DERIVED["title"], "Throughput, from these figures", FIRST_OPTION + count - 1)
     for name, (label, face, formula, number_format) in _DERIVED.items():
         row = DERIVED[name]
@@ -203,6 +205,7 @@ def add_engine(book: Workbook, count: int) -> None:
             put(sheet, f"{column}{row}", "=" + formula.format(**cells), "mls formula", number_format)
     sheet.print_area = f"A1:{get_column_letter(FIRST_OPTION + count - 1)}{max(DERIVED.values())}"
     sheet.sheet_properties.tabColor = "9CA3AF"
+    protect(sheet)
 
 
 # name: label, unit, formula over the rows of one column, number format
@@ -213,7 +216,7 @@ _DERIVED: dict[str, tuple[str, str, str, str]] = {
     "tokens_s": (
         "Generated tokens per second, whole fleet, busy",
         "tokens/s",
-        "{replicas}*in_Batch*in_OutputTokens/{round}",
+        "{replicas}*in_Batch*{tp}*in_OutputTokens/{round}",
         WHOLE,
     ),
     "requests_s": ("Requests per second, whole fleet, busy", "1/s", "{tokens_s}/in_OutputTokens", CENTS),

@@ -45,4 +45,5 @@ def add_functions(book: Workbook) -> None:
         put_text(sheet, f"F{row}", example, "mls note")
         put(sheet, f"G{row}", first, "mls note", "General")
         fit_height(sheet, row)
+    sheet.page_setup.paperSize = sheet.PAPERSIZE_A3
     sheet.print_title_rows, sheet.print_area = "4:4", f"A1:G{4 + len(FUNCTIONS)}"

@@ -97,7 +97,7 @@ def add_physics(book: Workbook, live_rows: Mapping[str, int]) -> None:
         _answer(sheet, answer, entry, cells, live_rows[name])
         row += len(inputs) + 4
     sheet.print_title_rows = "4:4"
-    sheet.print_area = f"A1:F{row}"
+    sheet.print_area = f"A1:F{row - 3}"
 
 
 def _answer(sheet: Any, row: int, entry: Entry, cells: Mapping[str, str], live: int) -> None:
@@ -107,7 +107,7 @@ def _answer(sheet: Any, row: int, entry: Entry, cells: Mapping[str, str], live: 
     put(sheet, f"B{row}", formula, "mls total", number_format)
     put(sheet, f"C{row}", unit.face if unit else "", "mls unit")
     put(sheet, f"D{row}", f"=Engine_Live!$D${live}", "mls link", number_format)
-    put(sheet, f"E{row}", f"=ROUND((B{row}-D{row})/D{row},12)", "mls formula", "0.0E+00")
+    put(sheet, f"E{row}", f"=IF(D{row}=0,B{row},ROUND(B{row}/D{row}-1,12))", "mls formula", "0.0E+00")
     put_text(sheet, f"F{row}", formula, "mls note")
     fit_height(sheet, row)
 

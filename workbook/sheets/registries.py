@@ -52,7 +52,8 @@ REGISTRY_OF: dict[type[Thing], Registry[Any]] = {r.kind: r for _, _, group in SH
 def heading_of(kind: type[Thing], name: str) -> str:
     """A field as a column heading: its name and face unit."""
     unit = unit_of(fields(kind)[name])
-    return f"{name} ({unit.face})" if unit and unit.face else name
+    # "/" would need escaping in structured references
+    return f"{name} ({unit.face.replace('/', ' per ')})" if unit and unit.face else name
 
 
 def this_row(kind: type[Thing], name: str) -> str:
@@ -88,7 +89,8 @@ def add_registries(book: Workbook) -> None:
 def _table(sheet: Worksheet, registry: Registry[Any], left: int) -> int:
     """One table from column `left`; returns its last column."""
     kind = registry.kind
-    names = [n for n in fields(kind) if any(getattr(t, n) is not None for t in registry.values())]
+    filled = [n for n in fields(kind) if any(getattr(t, n) is not None for t in registry.values())]
+    names = [n for n in filled if n != "price"]  # prices stand in Reg_Prices only
     headings = [
         "key",
         "title",
@@ -127,10 +129,10 @@ def _row(
     facts = list(thing.facts.values())
     main = facts[0].source
     kinds = [k for k in ("estimate", "derived") if any(f.kind == k for f in facts)]
-    values += [(main.title, "mls note"), (main.url, "mls url"), (max(f.source.as_of for f in facts), "mls fact")]
+    values += [(main.title, "mls source"), (main.url, "mls url"), (max(f.source.as_of for f in facts), "mls fact")]
     values += [(kinds[0] if kinds else "sourced", "mls estimate" if "estimate" in kinds else "mls fact")]
     if "lookup" in headings:
-        values.append((f'={this_row(type(thing), "item")}&"|"&{this_row(type(thing), "basis")}', "mls formula"))
+        values.append((_lookup(type(thing)), "mls formula"))
     values.append((formula, "mls formula"))
     for i, (value, style) in enumerate(values):
         cell = sheet.cell(r, left + i, value)
@@ -141,6 +143,10 @@ def _row(
             cell.number_format = "0"
         elif isinstance(value, float):
             cell.number_format = "#,##0.######" if abs(value) < 1e6 else "0.0000E+00" if abs(value) >= 1e15 else "#,##0"
+
+
+def _lookup(kind: type[Thing]) -> str:
+    return f'={this_row(kind, "item")}&"|"&{this_row(kind, "basis")}'
 
 
 def _spec_formula(kind: type[Thing], names: list[str]) -> str:
@@ -166,15 +172,24 @@ def _spec_formula(kind: type[Thing], names: list[str]) -> str:
 
 def _make_table(sheet: Worksheet, kind: type[Thing], headings: list[str], ref: str, formula: str) -> None:
     table = Table(displayName=TABLES[kind], ref=ref)
-    table.autoFilter = AutoFilter(ref=ref)
+    if len(_neighbours(kind)) == 1:  # a filter would hide rows of the table beside it
+        table.autoFilter = AutoFilter(ref=ref)
     table.tableStyleInfo = TableStyleInfo(name="TableStyleLight1", showRowStripes=True)
     table.tableColumns = [TableColumn(id=i, name=text) for i, text in enumerate(headings, start=1)]
     table.tableColumns[-1].calculatedColumnFormula = TableFormula(attr_text=formula[1:])
+    if "lookup" in headings:
+        lookup = table.tableColumns[headings.index("lookup")]
+        lookup.calculatedColumnFormula = TableFormula(attr_text=_lookup(kind)[1:])
     sheet.add_table(table)
 
 
+def _neighbours(kind: type[Thing]) -> tuple[Registry[Any], ...]:
+    return next(group for _, _, group in SHEETS.values() if any(r.kind is kind for r in group))
+
+
 def _width(text: str) -> float:
-    special = {"key": 22, "title": 46, "source": 36, "url": 30, "as_of": 11, "spec": 30, "group": 14, "lookup": 26}
+    special = {"key": 22, "title": 46, "source": 36, "url": 30, "as_of": 11, "spec": 30, "group": 14, "lookup": 26,
+               "params": 18, "active_params": 18, "expert_params": 18, "terms": 40, "status": 12}  # fmt: skip
     return special.get(text, max(11, min(18, len(text) + 1)))
 
 

@@ -14,9 +14,9 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.pagebreak import Break
 from openpyxl.worksheet.worksheet import Worksheet
 
-from ..style import CENTS, DATE, FINE, MONEY, WHOLE, block_title, heading, page, put
+from ..style import CENTS, DATE, FINE, MONEY, WHOLE, block_title, heading, page, protect, put
 from .engine import DERIVED, ROW, option_columns
-from .inputs import option_field
+from .options import option_field
 
 MONTHS = 60
 FIRST_MONTH = 5  # column E is month 0
@@ -58,13 +58,14 @@ def _result(name: str, label: str, unit: str, formula: Callable[[Callable[[str],
 
 
 def _lines() -> tuple[Line, ...]:
-    """`at(name)` is the total or driver cell of a row, `at('name@')` the cell of the same month."""
+    """`at(name)` is the total or driver cell of a row, `at('name@')` the same month, `at('name#')` all months."""
     return (
         _driver("devices", "Accelerators", "", "{devices}", WHOLE),
         _driver("servers_n", "Servers", "", "{servers}", WHOLE),
         _driver("price", "Price of one server with its accelerators", "USD", "{price_used}", WHOLE),
         _driver("it_kw", "Average IT power", "kW", "{engine:it_kw}", CENTS),
         _driver("busy_kw", "IT power when busy", "kW", "{engine:busy_kw}", CENTS),
+        _driver("contracted_kw", "Contracted IT power: nameplate, else busy", "kW", "{contracted}", CENTS),
         _driver("pue", "PUE of the site", "", "{pue}", CENTS),
         _driver("tariff", "Electricity price at the start", "USD/kWh", "{tariff}", "0.0000"),
         _driver("intensity", "Carbon intensity of the grid", "g/kWh", "{carbon}", WHOLE),
@@ -99,7 +100,7 @@ def _lines() -> tuple[Line, ...]:
             "facility",
             "Colocation or facility",
             "USD",
-            lambda at, c: f"{c}${RUN}*{at('busy_kw')}*in_FacilityCost*{c}${COST_RISE}",
+            lambda at, c: f"{c}${RUN}*{at('contracted_kw')}*in_FacilityCost*{c}${COST_RISE}",
         ),
         _month(
             "staff",
@@ -130,39 +131,29 @@ def _lines() -> tuple[Line, ...]:
         _month(
             "co2", "Carbon of electricity", "kgCO2e", lambda at, c: f"{at('energy_kwh@')}*{at('intensity')}/1000", WHOLE
         ),
+        *_results(),
+    )
+
+
+def _results() -> tuple[Line, ...]:
+    """Figures of the whole horizon; levelised means present value of cost over present value of output."""
+
+    def levelised(output: str) -> Callable[[Callable[[str], str]], str]:
+        return lambda at: f"{at('npv')}/SUMPRODUCT({at(output + '#')},$E${DISCOUNT}:${LAST}${DISCOUNT})"
+
+    def nominal(cost: str, output: str) -> Callable[[Callable[[str], str]], str]:
+        return lambda at: f"{at(cost)}/{at(output)}"
+
+    annuity: Callable[[Callable[[str], str]], str] = lambda at: f"-PMT(in_DiscountRate,in_HorizonMonths/12,{at('npv')})"  # noqa: E731
+    return (
         _result("npv", "Net present cost", "USD", lambda at: at("pv"), MONEY),
-        _result(
-            "eac",
-            "Equivalent annual cost",
-            "USD/year",
-            lambda at: f"-PMT((1+in_DiscountRate)^(1/12)-1,in_HorizonMonths,{at('npv')})*12",
-            MONEY,
-        ),
-        _result("per_hour", "Cost of a device-hour owned", "USD/h", lambda at: f"{at('cash')}/{at('hours')}", CENTS),
-        _result(
-            "per_delivered",
-            "Cost of a device-hour delivered",
-            "USD/h",
-            lambda at: f"{at('cash')}/{at('delivered')}",
-            CENTS,
-        ),
-        _result(
-            "per_mtoken", "Cost of a million generated tokens", "USD", lambda at: f"{at('cash')}/{at('tokens')}", CENTS
-        ),
-        _result(
-            "kwh_mtoken",
-            "Electricity of a million generated tokens",
-            "kWh",
-            lambda at: f"{at('energy_kwh')}/{at('tokens')}",
-            FINE,
-        ),
-        _result(
-            "co2_mtoken",
-            "Carbon of a million generated tokens",
-            "kgCO2e",
-            lambda at: f"{at('co2')}/{at('tokens')}",
-            FINE,
-        ),
+        _result("eac", "Equivalent annual cost", "USD/year", annuity, MONEY),
+        _result("per_hour", "Device-hour owned, levelised", "USD/h", levelised("hours"), CENTS),
+        _result("per_delivered", "Device-hour delivered, levelised", "USD/h", levelised("delivered"), CENTS),
+        _result("per_mtoken", "Million generated tokens, levelised", "USD", levelised("tokens"), CENTS),
+        _result("per_mtoken_nominal", "Million tokens, undiscounted", "USD", nominal("cash", "tokens"), CENTS),
+        _result("kwh_mtoken", "Electricity of a million tokens", "kWh", nominal("energy_kwh", "tokens"), FINE),
+        _result("co2_mtoken", "Operational carbon of a million tokens", "kgCO2e", nominal("co2", "tokens"), FINE),
     )
 
 
@@ -176,10 +167,11 @@ def total(name: str, option: int) -> str:
     return f"TCO!$C${TOP + option * HEIGHT + OFFSET[name]}"
 
 
-def month_range(name: str, option: int, first: int = 0) -> str:
-    """The months of a row from month `first` on."""
+def month_range(name: str, option: int, first: int = 0, last: int = MONTHS) -> str:
+    """The months `first` to `last` of a row."""
     row = TOP + option * HEIGHT + OFFSET[name]
-    return f"TCO!${get_column_letter(FIRST_MONTH + first)}${row}:${LAST}${row}"
+    start, end = (get_column_letter(FIRST_MONTH + m) for m in (first, last))
+    return f"TCO!${start}${row}:${end}${row}"
 
 
 def add_tco(book: Workbook, count: int) -> None:
@@ -193,17 +185,18 @@ def add_tco(book: Workbook, count: int) -> None:
     for option in range(count):
         _block(sheet, option)
     sheet.print_title_cols, sheet.print_title_rows = "A:C", f"{MONTH}:{MONTH}"
-    sheet.print_area = f"A1:{LAST}{TOP + count * HEIGHT}"
+    sheet.print_area = f"A1:{LAST}{TOP + count * HEIGHT - 3}"
     sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 3, 0
     for option in range(2, count, 2):
         sheet.row_breaks.append(Break(id=TOP + option * HEIGHT - 1))
     sheet.sheet_properties.tabColor = "1F3A5F"
+    protect(sheet)
 
 
 def _timeline(sheet: Worksheet) -> None:
     heading(sheet, MONTH, ["Line", "Unit", "Total", "Month:"])
     rows = {
-        DAY: ("Month", "date", "=EDATE(in_StartDate,{c}$4)", DATE),
+        DAY: ("Cash date", "date", "=EDATE(in_StartDate,{c}$4)", DATE),
         BUY: ("Purchase in this month", "flag", "=IF({c}$4=0,1,0)", WHOLE),
         RUN: ("In operation", "flag", "=IF(AND({c}$4>=1,{c}$4<=in_HorizonMonths),1,0)", WHOLE),
         END: ("End of the horizon", "flag", "=IF({c}$4=in_HorizonMonths,1,0)", WHOLE),
@@ -243,7 +236,7 @@ def _block(sheet: Worksheet, option: int) -> None:
             put(sheet, f"C{r}", f"={_driven(formula, number, column)}", "mls link", line.number_format)
             continue
         if line.kind == "result":
-            put(sheet, f"C{r}", f"={line.formula(lambda n: f'$C${row[n]}', '')}", "mls total", line.number_format)
+            put(sheet, f"C{r}", f"={line.formula(_addresses(row, ''), '')}", "mls total", line.number_format)
             continue
         style = "mls total" if line.total else "mls formula"
         for month in range(MONTHS + 1):
@@ -254,12 +247,25 @@ def _block(sheet: Worksheet, option: int) -> None:
 
 
 def _addresses(row: dict[str, int], c: str) -> Callable[[str], str]:
-    return lambda name: f"{c}{row[name[:-1]]}" if name.endswith("@") else f"$C${row[name]}"
+    def at(name: str) -> str:
+        if name.endswith("@"):
+            return f"{c}{row[name[:-1]]}"
+        if name.endswith("#"):
+            return f"$E${row[name[:-1]]}:${LAST}${row[name[:-1]]}"
+        return f"$C${row[name]}"
+
+    return at
 
 
 def _driven(formula: str, number: str, column: str) -> str:
+    """A driver: a figure of Engine, or a column of the option."""
     name = formula.strip("{}")
+    rows = ROW | DERIVED
+    if name == "contracted":
+        watts = option_field("contracted_w", number)
+        return (
+            f"IF(ISNUMBER({watts}),{option_field('servers', number)}*{watts}/1000,Engine!${column}${rows['busy_kw']})"
+        )
     if name.startswith("engine:"):
-        rows = ROW | DERIVED
         return f"Engine!${column}${rows[name.removeprefix('engine:')]}"
     return option_field(name, number)
