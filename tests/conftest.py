@@ -19,6 +19,16 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def small_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with one option: quicker to recalculate."""
+    from workbook.build import build
+
+    path = tmp_path_factory.mktemp("small") / "PLAN.xlsx"
+    assert build(path, options=1) == {}
+    return path
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """With MLS_REQUIRE_ENGINES set (CI), a skipped test is a failed one."""
