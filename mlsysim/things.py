@@ -149,6 +149,11 @@ class Model(Thing):
         for word, name, legal in ((self.family, "family", FAMILIES), (self.unit, "unit", UNITS)):
             if word not in legal:
                 raise OutOfDomain(f"{self.key}: {name} must be one of {', '.join(legal)}, got {word!r}")
+        for needs, name in (("diffusion", "steps"), ("sequence", "sequence")):
+            if needs in (self.family, self.unit) and getattr(self, name) is None:
+                raise MissingFact(
+                    f"{self.key}: {name} is needed where family or unit is {needs}; give {name} = <number>"
+                )
         for part, whole in PARTS_OF_A_MODEL:
             a, b = getattr(self, part), getattr(self, whole)
             if a is not None and b is not None and a > b:
@@ -202,7 +207,7 @@ class Fabric(Thing):
     topology: str
     bandwidth: ByteRate
     latency: LinkLatency | None = None
-    oversubscription: Factor | None = None
+    oversubscription: Factor | None = None  # blank: a non-blocking fabric, 1
 
 
 @dataclass(frozen=True, kw_only=True)

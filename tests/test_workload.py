@@ -103,3 +103,19 @@ def test_weights_of_every_model_and_format_are_counted_once() -> None:
             if model.unit == "token" and model.family in ("transformer", "moe"):
                 work = forward_flops(model, 1.0, 1.0)
                 assert 1.9 * float(model.active_params or model.params) < work, key
+
+
+@pytest.mark.parametrize(
+    ("spec", "missing"),
+    [
+        ("D; family = diffusion; unit = image; params = 1B; flops = 1 TFLOP", "steps"),
+        ("E; family = transformer; unit = sequence; params = 100M; flops = 20 GFLOP", "sequence"),
+        (
+            "E; family = transformer; unit = sequence; params = 100M; sequence = 9; layers = 2; hidden = 8; heads = 2",
+            "vocab",
+        ),
+    ],
+)
+def test_a_size_that_decides_the_work_is_never_assumed(spec: str, missing: str) -> None:
+    with pytest.raises(MissingFact, match=missing):
+        m.roofline(spec, "H100")

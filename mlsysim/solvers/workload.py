@@ -100,9 +100,11 @@ def forward_flops(model: Model, tokens: Real, context: Real) -> Real:
     if model.family == "recommendation":
         return 2 * active_params(model) + 0.0 * tokens
     length = float(model.need("sequence"))  # an encoder: every position sees every other; its embedding is a look-up
-    matrices = float(model.params) - float(model.vocab or 0) * float(model.need("hidden"))
+    matrices = float(model.params) - float(model.need("vocab")) * float(model.need("hidden"))
     pairs = length * length
-    return (2 * matrices * length + 4 * float(model.need("layers")) * float(model.hidden or 0) * pairs) + 0.0 * tokens
+    return (
+        2 * matrices * length + 4 * float(model.need("layers")) * float(model.need("hidden")) * pairs
+    ) + 0.0 * tokens
 
 
 def weight_bytes(model: Model, precision: Precision) -> float:
