@@ -4,6 +4,11 @@ The public names, and nothing else.  Numbers are in base units (SI, byte, FLOP, 
 """
 
 from .api import (
+    WeightStreamingModel,
+    ScalingModel,
+    InferenceScalingModel,
+    EfficiencyModel,
+    ContinuousBatchingModel,
     CompressionModel,
     DistributedModel,
     EconomicsModel,
@@ -15,65 +20,146 @@ from .api import (
     SustainabilityModel,
     Systems,
 )
+from .api_planning import BatchingOptimizer, ParallelismOptimizer, PlacementOptimizer
+from .api_systems import (
+    CheckpointModel,
+    DataModel,
+    OrchestrationModel,
+    ReliabilityModel,
+    ResponsibleEngineeringModel,
+    TailLatencyModel,
+    TopologyModel,
+    TransformationModel,
+)
 from .catalogue import CATALOGUE
 from .equations.economics import activity_power, carbon, gpu_hour, ironlaw, ironlaw_devices, residual, token_cost
 from .equations.network import allreduce, alltoall, bubble, tree_allreduce
+from .equations.paging import mean_length, mean_pages
+from .equations.queueing import allen_cunneen, erlang_c, sojourn_tail
 from .equations.reliability import checkpoint_interval, goodput, mtbf
+from .equations.serving import speculation
 from .equations.roofline import attainable, ridge_point, roofline_time
+from .equations.scaling import chinchilla_loss, chinchilla_optimum, powerlaw_params
 from .equations.transformer import chinchilla_params, chinchilla_tokens, kv_size, mla_size, train_flops
 from .errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments
+from .solvers.batches import batch_limit
 from .solvers.algorithm import compression
+from .solvers.batching import batching
+from .solvers.data import ingestion, topology, transformation
+from .solvers.collectives import collective
 from .solvers.fleet import training
-from .solvers.node import kvcache, roofline, serving
+from .solvers.memory import memory
+from .solvers.node import roofline
+from .solvers.serving import kvcache, serving, throughput
 from .solvers.operations import power, sustainability, tco
+from .solvers.queueing import queue, tail_latency
+from .solvers.reasoning import reasoning
+from .solvers.reliability import checkpoint, reliability
+from .solvers.safety import safety
+from .solvers.scaling import chinchilla
+from .solvers.software import efficiency, software
+from .solvers.streaming import streaming
+from .solvers.capacity import capacity
+from .solvers.planning import power_budget, token_price
+from .solvers.run import training_run
+from .solvers.search import parallelism, placement
 from .version import __version__
 
 __all__ = [
+    "BatchingOptimizer",
     "CATALOGUE",
+    "CheckpointModel",
     "CompressionModel",
+    "ContinuousBatchingModel",
+    "DataModel",
     "DistributedModel",
     "EconomicsModel",
+    "EfficiencyModel",
     "Engine",
     "Hardware",
+    "InferenceScalingModel",
     "Infra",
     "MissingFact",
     "MlsysError",
     "Models",
+    "OrchestrationModel",
     "OutOfDomain",
+    "ParallelismOptimizer",
+    "PlacementOptimizer",
+    "ReliabilityModel",
+    "ResponsibleEngineeringModel",
+    "ScalingModel",
     "ServingModel",
     "SustainabilityModel",
     "Systems",
+    "TailLatencyModel",
+    "TopologyModel",
+    "TransformationModel",
     "UnknownName",
+    "WeightStreamingModel",
     "WrongArguments",
     "__version__",
     "activity_power",
+    "allen_cunneen",
     "allreduce",
     "alltoall",
     "attainable",
+    "batching",
+    "batch_limit",
     "bubble",
+    "capacity",
     "carbon",
+    "checkpoint",
     "checkpoint_interval",
+    "chinchilla",
+    "chinchilla_loss",
+    "chinchilla_optimum",
     "chinchilla_params",
     "chinchilla_tokens",
+    "collective",
     "compression",
+    "efficiency",
+    "erlang_c",
     "goodput",
     "gpu_hour",
+    "ingestion",
     "ironlaw",
     "ironlaw_devices",
     "kv_size",
     "kvcache",
+    "mean_length",
+    "mean_pages",
+    "memory",
     "mla_size",
     "mtbf",
+    "parallelism",
+    "placement",
     "power",
+    "power_budget",
+    "powerlaw_params",
+    "queue",
+    "reasoning",
+    "reliability",
     "residual",
     "ridge_point",
     "roofline",
     "roofline_time",
+    "safety",
     "serving",
+    "software",
+    "sojourn_tail",
+    "streaming",
+    "speculation",
     "sustainability",
+    "tail_latency",
     "tco",
+    "throughput",
     "token_cost",
+    "token_price",
+    "topology",
     "train_flops",
     "training",
+    "training_run",
+    "transformation",
     "tree_allreduce",
 ]

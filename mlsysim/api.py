@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .config import from_config
 from .errors import UnknownName
 from .registry import Registry, Thing
 from .solvers.algorithm import CompressionResult, Method, compression
+from .solvers.batching import BatchingResult, batching
 from .solvers.fleet import DistributedResult, training
-from .solvers.node import PerformanceProfile, ServingResult, roofline, serving
+from .solvers.node import PerformanceProfile, roofline
+from .solvers.serving import ServingResult, serving
 from .solvers.operations import EconomicsResult, SustainabilityResult, sustainability, tco
+from .solvers.reasoning import ReasoningResult, reasoning
+from .solvers.scaling import ScalingResult, chinchilla
+from .solvers.software import Regime, SoftwareResult, software
+from .solvers.streaming import Phase, StreamingResult, streaming
 from .things import FABRICS, FLEETS, GRIDS, HARDWARE, MODELS, NODES, RACKS, SITES, STORAGE
 from .units import Real, as_floats
 
@@ -148,6 +155,95 @@ class EconomicsModel:
         return tco(fleet, days=_seconds(duration_days), datacenter=datacenter, mfu=mfu, **options)
 
 
+class EfficiencyModel:
+    """Wall 3: what software reaches of the peak, operator by operator."""
+
+    @staticmethod
+    def solve(
+        model: Any,
+        hardware: Any,
+        workload_type: Regime = "training",
+        use_flash_attention: bool = True,
+        precision: str = "bf16",
+        **options: Any,
+    ) -> SoftwareResult:
+        """See `mlsysim.software`; further keywords are its options."""
+        return software(
+            model, hardware, regime=workload_type, flash=use_flash_attention, precision=precision, **options
+        )
+
+
+class ContinuousBatchingModel:
+    """Wall 5: requests that fit, paged against reserved."""
+
+    @staticmethod
+    def solve(
+        model: Any,
+        hardware: Any,
+        seq_len: Real,
+        max_batch_size: Real | None = None,
+        page_size: Real = 16,
+        precision: str = "fp16",
+        **options: Any,
+    ) -> BatchingResult:
+        """See `mlsysim.batching`; further keywords are its options."""
+        return batching(
+            model,
+            hardware,
+            seq_len=seq_len,
+            max_batch=max_batch_size,
+            page_size=page_size,
+            precision=precision,
+            **options,
+        )
+
+
+class WeightStreamingModel:
+    """Wall 6: weights injected layer by layer."""
+
+    @staticmethod
+    def solve(
+        model: Any,
+        hardware: Any,
+        seq_len: Real = 2048,
+        batch_size: Real = 1,
+        precision: str = "fp16",
+        phase: Phase = "decode",
+        **options: Any,
+    ) -> StreamingResult:
+        """See `mlsysim.streaming`; further keywords are its options."""
+        return streaming(
+            model, hardware, seq_len=seq_len, batch=batch_size, precision=precision, phase=phase, **options
+        )
+
+
+class ScalingModel:
+    """Wall 11: compute-optimal parameters and tokens."""
+
+    @staticmethod
+    def solve(compute_budget: Any, target_model_size: Real | None = None, **options: Any) -> ScalingResult:
+        """See `mlsysim.chinchilla`; the budget is in FLOP, or text such as ``"1e9 TFLOP"``."""
+        return chinchilla(budget=compute_budget, params=target_model_size, **options)
+
+
+class InferenceScalingModel:
+    """Wall 12: the cost of reasoning."""
+
+    @staticmethod
+    def solve(
+        model: Any,
+        hardware: Any,
+        reasoning_steps: Real = 8,
+        context_length: Real = 2048,
+        precision: str = "fp16",
+        **options: Any,
+    ) -> ReasoningResult:
+        """See `mlsysim.reasoning`; further keywords are its options."""
+        return reasoning(
+            model, hardware, steps=reasoning_steps, seq_len=context_length, precision=precision, **options
+        )
+
+
 class UnknownAttribute(UnknownName, AttributeError):
     """An attribute path that leads to no registry row; `hasattr` understands it."""
 
@@ -182,7 +278,16 @@ class Namespace:
         return (t for r in self._registries.values() for t in r.values())
 
 
+class ModelNamespace(Namespace):
+    """``Models.Llama3_8B``, and models from a file."""
+
+    from_config = staticmethod(from_config)
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), "from_config"]
+
+
 Hardware = Namespace({"All": HARDWARE})
-Models = Namespace({"All": MODELS})
+Models = ModelNamespace({"All": MODELS})
 Systems = Namespace({"Clusters": FLEETS, "Nodes": NODES, "Fabrics": FABRICS, "Storage": STORAGE, "Racks": RACKS})
 Infra = Namespace({"Datacenters": SITES, "Grids": GRIDS})

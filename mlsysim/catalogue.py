@@ -18,7 +18,7 @@ import numpy as np
 
 from .errors import OutOfDomain, WrongArguments
 from .nomenclature import text_of
-from .units import OPTION, Code, Unit, codes_of, notes, unit_of
+from .units import MANY, OPTION, Code, Unit, codes_of, notes, parts, unit_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,15 +41,19 @@ class Param:
     @property
     def thing(self) -> Any:
         """The kind of registry thing it names, or None."""
-        return next((a for a in (self.hint, *get_args(self.hint)) if hasattr(a, "of")), None)
+        return next((a for a in parts(self.hint) if hasattr(a, "of")), None)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        return next((get_args(h) for h in (self.hint, *get_args(self.hint)) if get_origin(h) is Literal), ())
+        return next((get_args(h) for h in parts(self.hint) if get_origin(h) is Literal), ())
 
     @property
     def is_option(self) -> bool:
         return OPTION in notes(self.hint)
+
+    @property
+    def is_list(self) -> bool:
+        return MANY in notes(self.hint)
 
     @property
     def required(self) -> bool:
@@ -127,7 +131,7 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
               for p in inspect.signature(fn).parameters.values()}  # fmt: skip
     units = {n: p.unit for n, p in params.items() if p.unit}
     choices = {n: p.choices for n, p in params.items() if p.choices}
-    flags = {n for n, p in params.items() if p.hint is bool}
+    flags = {n for n, p in params.items() if bool in parts(p.hint)}
     optional = {n for n, p in params.items() if p.default is None}
     required = [n for n, p in params.items() if p.required]
     names = tuple(params)

@@ -343,6 +343,12 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
     return name, pairs
 
 
+def split_list(text: str) -> list[str]:
+    """The keys and spec texts of a list, separated by semicolons; a spec text among others stands in braces."""
+    parts = [p.strip() for p in _parts(text) if p.strip()]
+    return [text] if any("=" in p and not p.startswith("{") for p in parts) else parts
+
+
 def _parts(body: str) -> list[str]:
     """Split at semicolons outside braces."""
     parts, depth, start = [], 0, 0

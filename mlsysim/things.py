@@ -54,6 +54,7 @@ class Device(Thing):
 
     supersedes: ClassVar[Mapping[str, tuple[str, ...]]] = {"memory": ("usable",)}
     year: Quantity | None = None
+    generation: str | None = None  # of silicon, as its designer calls it: ampere, hopper, cdna3, tpu, mcu, ...
     memory: Bytes  # as the data sheet prints it
     usable: Bytes | None = None  # as the driver reports it
     bandwidth: ByteRate
@@ -64,6 +65,7 @@ class Device(Thing):
     tf32: FlopRate | None = None
     bf16: FlopRate | None = None
     fp16: FlopRate | None = None
+    fp16_accumulate: FlopRate | None = None  # fp16 with sums in fp16, where that is faster
     fp8: FlopRate | None = None
     int8: FlopRate | None = None
     fp6: FlopRate | None = None
@@ -290,6 +292,40 @@ class Default(Thing):
     unit: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Efficiency(Thing):
+    """What kernels reach of a device: the row with the most selectors that hold answers; blank selectors hold always."""
+
+    regime: str  # decode, prefill, training, attention, image, image_training, tiny, or any
+    stack: str | None = None  # one of STACKS
+    generation: str | None = None  # of the device
+    datapath: str | None = None  # bits of the arithmetic: 16 (and wider), 8, 4
+    weights: str | None = None  # wide, or narrow: unpacked from fewer than 8 bits
+    memory_class: str | None = None
+    compute: Share | None = None  # share of the dense peak
+    bandwidth: Share | None = None  # share of the data sheet's bandwidth
+    layer_overhead: Latency | None = None  # launch and scheduling of one layer in one pass
+    floor: Latency | None = None  # shortest step of the host's program
+    traffic: Ratio | None = None  # how often each activation of an image model is written or read
+    judged: str | None = None  # "yes" where measured rows judge it
+
+
+STACKS = ("tuned", "framework", "llamacpp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band(Thing):
+    """Spread of measured over predicted in one regime: 10th and 90th percentile, and what it rests on."""
+
+    low: Ratio
+    high: Ratio
+    rows: Count
+    sources: Count
+    generations: str  # of silicon that the rows cover, separated by spaces
+
+
+EFFICIENCY = Registry("efficiency", Efficiency, "efficiency.toml")
+BANDS = Registry("bands", Band, "bands.toml")
 PRECISIONS = Registry("precision", Precision, "precisions.toml")
 PRICES = Registry("prices", Price, "prices.toml")
 HARDWARE = Registry("hardware", Device, "hardware.toml")

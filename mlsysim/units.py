@@ -77,6 +77,7 @@ SYMBOLS: dict[str, dict[str, Exact]] = {
     "USD/J": {"USD/kWh": Exact(1, _KWH), "USD/MWh": Exact(1, 1000 * _KWH)},
     "USD/s": {"USD/h": Exact(1, 3600), "USD/year": Exact(1, HOURS_PER_YEAR * 3600)},
     "USD/token": {"USD/Mtoken": Exact(1, 10**6)},
+    "USD/kg": {"USD/t": Exact(1, 1000), "USD/kg": Exact(1)},
     "1": {"": Exact(1), "%": Exact(1, 100), **{p: Exact(10) ** e for p, e in zip("kMBT", (3, 6, 9, 12), strict=True)}},
 }  # fmt: skip
 
@@ -230,6 +231,13 @@ def notes(hint: Any) -> Iterator[Any]:
             yield from notes(part)
 
 
+def parts(hint: Any) -> Iterator[Any]:
+    """A type and all that it is made of, outermost first."""
+    yield hint
+    for part in get_args(hint):
+        yield from parts(part)
+
+
 def unit_of(hint: Any) -> Unit | None:
     """The Unit that a type carries, or None."""
     return next((n for n in notes(hint) if isinstance(n, Unit)), None)
@@ -257,6 +265,15 @@ class Bottleneck(Code):
     capacity = 4
 
 
+class Validation(Code):
+    """Whether published measurements judge a figure."""
+
+    validated = 0
+    extrapolated = 1
+    not_validated = 2
+
+
+MANY = "many"  # marks a parameter that names several things
 OPTION = "option"  # marks a parameter that Excel takes in its `options` text
 _T = TypeVar("_T")
 Option = Annotated[_T, OPTION]
@@ -275,16 +292,19 @@ Latency = Annotated[Real, _U("s", "ms", high=1e9)]
 LinkLatency = Annotated[Real, _U("s", "us", high=1.0, slip="link latencies are in microseconds in Excel")]
 Duration = Annotated[Real, _U("s", "s", high=1e10)]
 Hours = Annotated[Real, _U("s", "h", open_low=True, high=3.6e12)]
+DeviceHours = Annotated[Real, _U("s", "h")]  # devices x hours, without the ceiling of one clock
 Days = Annotated[Real, _U("s", "days", open_low=True, high=36500 * 86400.0, slip="at most 100 years")]
 Years = Annotated[Real, _U("s", "years", open_low=True, high=100 * HOURS_PER_YEAR * 3600.0, slip="at most 100 years")]
 Power = Annotated[Real, _U("W", "W", open_low=True, high=1e12)]
 SitePower = Annotated[Real, _U("W", "kW", open_low=True, high=1e12)]
+CampusPower = Annotated[Real, _U("W", "MW", open_low=True, high=1e11, slip="in Excel in MW: 20, not 20000")]
 Energy = Annotated[Real, _U("J", "J", high=1e20)]
 Electricity = Annotated[Real, _U("J", "kWh", high=3.6e19)]
 EnergyPrice = Annotated[Real, _U("USD/J", "USD/kWh", high=5 / _KWH, slip="did you mean USD/MWh? 0.12 USD/kWh is usual")]
 CarbonIntensity = Annotated[Real, _U("kg/J", "g/kWh", high=2 / _KWH, slip="coal is near 1000 g/kWh")]
 WaterIntensity = Annotated[Real, _U("L/J", "L/kWh", high=50 / _KWH)]
 Carbon = Annotated[Real, _U("kg", "kg")]
+CarbonPrice = Annotated[Real, _U("USD/kg", "USD/t", high=100, slip="USD per tonne: 100, not 0.1")]
 Volume = Annotated[Real, _U("L", "L")]
 Money = Annotated[Real, _U("USD", "USD", high=1e15)]
 UnitPrice = Annotated[Real, _U("USD", "USD", open_low=True, high=1e12)]
@@ -296,10 +316,26 @@ Params = Annotated[Real, _U("1", "", open_low=True, high=1e15, slip="did you mea
 Tokens = Annotated[Real, _U("1", "", open_low=True, high=1e18, slip="did you mean 15e12? tokens are plain counts")]
 Length = Annotated[Real, _U("1", "", whole=True, high=1e12)]
 ZeroStage = Annotated[Real, _U("1", "", whole=True, high=3)]
+TokenVolume = Annotated[Real, _U("1", "", high=1e18, slip="did you mean 15e12? tokens are plain counts")]
+Approach = Annotated[Real, _U("1", "", low=1, whole=True, high=3)]
 Rate = Annotated[Real, _U("1/s", "1/s", high=1e15)]
 BytesPerValue = Annotated[Real, _U("1", "", open_low=True, high=16, slip="bytes, not bits: fp16 is 2")]
 Bits = Annotated[Real, _U("1", "", low=1, high=64)]
 Throughput = Annotated[Real, _U("1/s", "1/s", open_low=True, high=1e15)]
+DailyRate = Annotated[Real, _U("1/s", "1/day", high=1e12)]
+FailureRate = Annotated[Real, _U("1/s", "1/day", open_low=True, high=1 / 86400,
+                                 slip="for each node and day: 0.0065, not 6.5 per 1000 node-days")]  # fmt: skip
+Load = Annotated[Real, _U("1", "", high=1e9, slip="in erlang: arrivals per second x service time")]
+Servers = Annotated[Real, _U("1", "", low=1, whole=True, high=1e6, slip="at most a million servers")]
+ServiceTime = Annotated[Real, _U("s", "ms", open_low=True, high=1e9)]
+Variation = Annotated[Real, _U("1", "", high=1000, slip="standard deviation over mean: 1 is exponential")]
+StepTime = Annotated[Real, _U("s", "s", open_low=True, high=1e10)]
+NodeCount = Annotated[Real, _U("1", "", low=1, whole=True, high=1e7, slip="at most ten million nodes")]
+DataMargin = Annotated[Real, _U("B/s", "GB/s", low=-math.inf)]
+DataRate = Annotated[Real, _U("B/s", "GB/s", high=1e19, slip="in Excel rates are in GB/s: 2, not 2e9")]
+Interval = Annotated[Real, _U("s", "h", high=3.6e12)]
+Epsilon = Annotated[Real, _U("1", "", open_low=True, high=1000, slip="a privacy budget above 10 protects little")]
+Delta = Annotated[Real, _U("1", "", open_low=True, high=0.1, slip="well below one over the number of samples")]
 Ratio = Annotated[Real, _U("1", "")]
 Overhead = Annotated[Real, _U("1", "", high=5, slip="a share: 0.23, not 23")]
 Factor = Annotated[Real, _U("1", "", low=1, high=1e6)]
@@ -307,9 +343,11 @@ Pue = Annotated[Real, _U("1", "", low=1, high=10, slip="a PUE is between 1.0 and
 Fraction = Annotated[Real, _U("1", "", open_low=True, high=1, slip="a fraction: 0.4, not 40")]
 Share = Annotated[Real, _U("1", "", high=1, slip="a fraction: 0.4, not 40")]
 Change = Annotated[Real, _U("1", "", low=-1, high=1)]
+Elasticity = Annotated[Real, _U("1", "", low=-math.inf)]
 # units fixed by the cheat sheet's attribute names (`total_energy_kwh`): base and face coincide
 KilowattHours = Annotated[Real, _U("kWh", "kWh")]
 Gigabytes = Annotated[Real, _U("GB", "GB")]
 Percent = Annotated[Real, _U("%", "%", low=-math.inf, high=100)]
 Kilowatts = Annotated[Real, _U("kW", "kW")]
 Binding = Annotated[Real, Bottleneck]
+Validity = Annotated[Real, Validation]

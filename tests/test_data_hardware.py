@@ -95,20 +95,21 @@ def test_narrower_formats_are_not_slower(device: Device, ladder: tuple[str, ...]
         assert fast >= slow, f"{device.key}: {narrow} is slower than {wide}"
 
 
-SLOWER_FP16 = {"Gaudi3": "its matrix engine runs fp16 at a quarter of bf16"}
+UNLIKE_16 = {"Gaudi3": "its matrix engine runs fp16 at a quarter of bf16", "MI100": "bf16 at half of fp16"}
+BLOCK_FP8 = {"Trainium3": "AWS prints 2517 dense MXFP8 beside 671 in 16 bits"}
 FOURFOLD_FP4 = {"RTX5090": "GeForce halves fp8 with fp32 sums, but not fp4"}
 
 
 def test_fp16_runs_at_the_rate_of_bf16(device: Device) -> None:
     if None not in (device.fp16, device.bf16):
-        assert (device.fp16 == device.bf16) != (device.key in SLOWER_FP16)
+        assert (device.fp16 == device.bf16) != (device.key in UNLIKE_16)
 
 
 def test_no_rate_counts_sparsity(device: Device) -> None:
     """From one format to the next a chip gains a factor of two; four would be a sparse rate among dense ones."""
     sixteen = device.bf16 or device.fp16
     if sixteen and device.fp8:
-        assert device.fp8 <= 2.03 * sixteen  # NVIDIA rounds the L40S up
+        assert (device.fp8 > 2.03 * sixteen) == (device.key in BLOCK_FP8)  # NVIDIA rounds the L40S up
     if device.fp8 and device.fp4:
         assert (device.fp4 > 3.01 * device.fp8) == (device.key in FOURFOLD_FP4)  # Blackwell Ultra: three
     if device.int8 and device.int4:
@@ -121,9 +122,9 @@ def test_the_driver_reports_about_what_the_data_sheet_prints(device: Device) -> 
 
 def test_links_are_per_direction(device: Device) -> None:
     if single(device):
-        assert device.link is None or device.link <= 900e9
+        assert device.link is None or device.link <= 900e9 or device.key == "Trainium3"
     if device.host_link is not None and device.host_link > 64e9:
-        assert device.key in {"GH200", "B300", "Cerebras_CS3"}  # chip-to-chip, PCIe Gen6, Ethernet
+        assert device.key in {"GH200", "GH200_144GB", "B300", "Cerebras_CS3"}  # chip-to-chip, PCIe Gen6, Ethernet
 
 
 def test_a_data_sheet_is_the_vendor_s_own(device: Device) -> None:

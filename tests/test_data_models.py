@@ -9,20 +9,31 @@ from mlsysim.things import MODELS, Model
 
 FAMILIES = {"transformer", "moe", "cnn", "ssm", "diffusion", "recommendation"}
 UNITS = {"token", "sequence", "image", "query", "window"}
-SHAPED = [key for key in MODELS if MODELS[key].family in ("transformer", "moe")]
-MOE = [key for key in MODELS if MODELS[key].family == "moe"]
+SHAPED = [key for key in MODELS if MODELS[key].family in ("transformer", "moe") and MODELS[key].layers is not None]
+MOE = [key for key in SHAPED if MODELS[key].family == "moe"]
+SHAPELESS = {"T5_11B", "Meena_2_6B", "Transformer_Base", "Transformer_Big", "GShard_600B", "Switch_1500B"}
 
 # What the shape fields do not say:
 # two feed-forward matrices; the others are gated and have three
 PLAIN_MLP = {"GPT3", "GPT2", "GPT2_Small", "OPT_13B", "OPT_175B", "GPTJ_6B", "Falcon_180B", "BLOOM_176B", "MT_NLG_530B"}
 PLAIN_MLP |= {"BERT_Base", "BERT_Large", "BERT_Large_384", "ViT_Large"}
+PLAIN_MLP |= {k for k in MODELS if k.startswith(("Megatron_", "MPT_", "OPT_", "BLOOM_", "Pythia_", "GPT2_"))}
+PLAIN_MLP |= {"Falcon_7B", "Falcon_40B", "GPT_NeoX_20B", "StarCoderBase_15B", "Gopher_280B", "Chinchilla_70B"}
+PLAIN_MLP |= {"Phi_2", "Nemotron_4_340B"}
 # input and output share one embedding
-ONE_EMBEDDING = PLAIN_MLP - {"GPTJ_6B", "Falcon_180B"} | {"PaLM_540B", "Gemma_2_27B", "Gemma_3_12B", "Gemma_3_27B"}
-ONE_EMBEDDING |= {"Llama3_2_1B", "Llama3_2_3B"}
+TWO_EMBEDDINGS = {"GPTJ_6B", "Falcon_180B", "Falcon_7B", "Falcon_40B", "GPT_NeoX_20B", "Phi_2", "Nemotron_4_340B"}
+TWO_EMBEDDINGS |= {k for k in MODELS if k.startswith("Pythia_")}
+ONE_EMBEDDING = PLAIN_MLP - TWO_EMBEDDINGS | {k for k in MODELS if k.startswith(("Gemma_", "PaLM_"))}
+ONE_EMBEDDING |= {"Llama3_2_1B", "Llama3_2_3B", "Qwen2_5_0_5B", "Qwen2_5_1_5B", "Qwen2_5_3B", "Qwen3_0_6B", "Qwen3_1_7B"}
+ONE_EMBEDDING |= {"Qwen3_4B", "Phi_4_mini", "SmolLM2_1_7B", "SmolLM3_3B", "GLM_130B", "Command_R_35B"}
+ONE_EMBEDDING |= {"Command_R_Plus_104B", "Grok_1"}
+RELATIVE_POSITIONS = {"Gopher_280B", "Chinchilla_70B"}  # one more square matrix in every layer
 # widths of the expert that every token passes, and of the layers without experts
 SHARED_EXPERT = {"DeepSeek_V3": 2048, "Kimi_K2": 2048, "GLM_4_5": 1536, "Llama4_Scout": 8192, "Llama4_Maverick": 8192}
+SHARED_EXPERT |= {"DeepSeek_V2": 2 * 1536, "GLM_4_5_Air": 1408}
 DENSE_MLP = {"DeepSeek_V3": 18432, "Kimi_K2": 18432, "GLM_4_5": 12288, "Llama4_Maverick": 16384}
-QUERY_RANK = {"DeepSeek_V3": 1536, "Kimi_K2": 1536}
+DENSE_MLP |= {"DeepSeek_V2": 12288, "GLM_4_5_Air": 10944}
+QUERY_RANK = {"DeepSeek_V3": 1536, "Kimi_K2": 1536, "DeepSeek_V2": 1536}
 NOT_RECOUNTED = {"GPT4": "no shape is published; every value of the row is marked as an estimate"}
 
 SHEET = {  # the cheat sheet's model table, as printed
@@ -70,7 +81,8 @@ def recount(model: Model) -> float:
     dense = (layers - routed_layers) * matrices * hidden * DENSE_MLP.get(model.key, float(model.need("ffn")))
     routed = float(model.expert_params or 0) + routed_layers * 3 * hidden * SHARED_EXPERT.get(model.key, 0)
     embeddings = float(model.vocab or 0) * hidden * (1 if model.key in ONE_EMBEDDING else 2)
-    return layers * attention + dense + routed + embeddings
+    positions = layers * hidden**2 if model.key in RELATIVE_POSITIONS else 0
+    return layers * attention + dense + routed + embeddings + positions
 
 
 @pytest.mark.parametrize("key", list(MODELS))
@@ -91,6 +103,10 @@ def test_row(key: str) -> None:
 @pytest.mark.parametrize("key", [k for k in SHAPED if k not in NOT_RECOUNTED])
 def test_params_follow_from_the_shape(key: str) -> None:
     assert recount(MODELS[key]) == pytest.approx(MODELS[key].params, rel=0.02)
+
+
+def test_only_these_lack_a_shape() -> None:
+    assert {k for k, m in MODELS.items() if m.family in ("transformer", "moe") and m.layers is None} == SHAPELESS
 
 
 @pytest.mark.parametrize("key", list(NOT_RECOUNTED))

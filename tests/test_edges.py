@@ -63,6 +63,14 @@ USUAL: dict[str, tuple[float, float]] = {
     "maintenance": (0.05, 0),
     "residual_share": (0, 0.2),
     "utilisation": (1, 0.5),
+    "max_batch": (8, 64),
+    "page_size": (16, 64),
+    "mean_len": (256, 100),
+    "gemm_efficiency": (0.5, 0.3),
+    "flash_efficiency": (0.5, 0.3),
+    "injection": (10e9, 50e9),
+    "steps": (8, 20),
+    "tokens_per_step": (50, 20),
 }
 CASES = [
     ("roofline", {}),
@@ -70,6 +78,14 @@ CASES = [
     ("roofline", {"training": True, "lora": 8, "zero_stage": 2, "recompute": "full"}),
     ("serving", {"seq_len": 512, "tp": 2}),
     ("kvcache", {"seq_len": 512}),
+    ("memory", {}),
+    ("memory", {"training": True, "lora": 8, "zero_stage": 2}),
+    ("software", {}),
+    ("software", {"regime": "decode", "flash": False}),
+    ("batching", {"seq_len": 512}),
+    ("streaming", {}),
+    ("streaming", {"phase": "prefill"}),
+    ("reasoning", {"steps": 8}),
     ("training", {"batch": 64, "pp": 2}),
     ("compression", {}),
     ("compression", {"method": "pruning", "sparsity": 0.5, "structured": "structured"}),
@@ -104,7 +120,7 @@ def varied(name: str, options: dict[str, Any]) -> list[str]:
     legal = [p.name for p in numbers(CATALOGUE[name])]
     if name == "compression" and options.get("method") != "pruning":
         legal.remove("sparsity")
-    if name == "roofline" and not options.get("training"):
+    if name in ("roofline", "memory") and not options.get("training"):
         legal = [n for n in legal if n not in ("zero_stage", "dp", "lora")]
     return legal
 

@@ -37,6 +37,15 @@ USUAL: dict[str, tuple[float, float]] = {
     "tokens": (1e12, 3e11),
     "budget": (1.2e23, 5e21),
     "tokens_per_param": (20, 100),
+    "irreducible": (1.8172, 1.69),
+    "param_scale": (482.01, 406.4),
+    "param_exponent": (0.3478, 0.34),
+    "token_scale": (2085.43, 410.7),
+    "token_exponent": (0.3658, 0.28),
+    "params_at_zetta": (2.863e9, 2.3e9),
+    "exponent": (0.4981, 0.4586),
+    "length_scale": (1500, 300),
+    "page_size": (16, 64),
     "workers": (8, 64),
     "message": (1e9, 3e6),
     "latency": (1e-6, 5e-6),
@@ -66,6 +75,12 @@ USUAL: dict[str, tuple[float, float]] = {
     "price": (25_000, 40_000),
     "age": (3 * YEAR, 0.5 * YEAR),
     "annual_decline": (0.28, 0.1),
+    "load": (2.5, 1.3),
+    "servers": (3, 40),
+    "service_time": (0.1, 3.0),
+    "cv_arrival": (1.0, 0.4),
+    "cv_service": (0.5, 2.0),
+    "threshold": (0.3, 2.0),
 }
 
 

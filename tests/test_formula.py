@@ -27,9 +27,11 @@ from workbook.engine import evaluate
 from workbook.formula import NoNativeForm, expression, native
 
 RELATIVE = 1e-12
+RELATIVE_OF_TWINS = 1e-8  # LibreOffice takes the Poisson probability of a large mean from sums near 1E7
 NO_FUNCTIONS: dict[str, Any] = {}  # the formulas need none, in either engine
 EQUATIONS = [e for e in CATALOGUE.values() if e.call.__module__.startswith("mlsysim.equations.")]
-by_name = pytest.mark.parametrize("entry", EQUATIONS, ids=lambda e: e.name)
+TWINS = [e for e in EQUATIONS if hasattr(e.call, "native")]
+by_name = pytest.mark.parametrize("entry", [e for e in EQUATIONS if e not in TWINS], ids=lambda e: e.name)
 
 Number = Annotated[Real, Unit("1", "", low=-50, high=50)]
 HALF_YEAR = 182.5
@@ -139,7 +141,7 @@ class Batch:
     """A sheet with a formula and the cells that it reads in each row, and what the formula must show."""
 
     book: openpyxl.Workbook = field(default_factory=openpyxl.Workbook)
-    expected: list[tuple[str, Any]] = field(default_factory=list)
+    expected: list[tuple[str, Any, float]] = field(default_factory=list)
 
     def add(self, entry: Entry, face: dict[str, Any], *, literal: bool = False, guarded: bool = True) -> None:
         row = len(self.expected) + 1
@@ -148,7 +150,8 @@ class Batch:
         }
         formula = native(entry, cells, guarded=guarded)
         self.book.active.append([formula, *([] if literal else face.values())])
-        self.expected.append((f"{entry.name} {face} {formula}", answer(entry, face)))
+        digits = RELATIVE_OF_TWINS if entry in TWINS else RELATIVE
+        self.expected.append((f"{entry.name} {face} {formula}", answer(entry, face), digits))
 
     def save(self, folder: Path) -> Path:
         path = folder / "formulas.xlsx"
@@ -157,13 +160,13 @@ class Batch:
 
     def differing(self, shown: list[Any]) -> list[str]:
         pairs = zip(self.expected, shown, strict=True)
-        return [f"{what}: {seen!r}, Python {right!r}" for (what, right), seen in pairs if not agree(seen, right)]
+        return [f"{what}: {seen!r}, Python {right!r}" for (what, right, d), seen in pairs if not agree(seen, right, d)]
 
 
-def agree(seen: Any, right: Any) -> bool:
+def agree(seen: Any, right: Any, digits: float) -> bool:
     if isinstance(right, str):
         return str(seen) == right
-    return isinstance(seen, (int, float)) and math.isclose(seen, right, rel_tol=RELATIVE)
+    return isinstance(seen, (int, float)) and math.isclose(seen, right, rel_tol=digits, abs_tol=1e-290)
 
 
 def answer(entry: Entry, face: dict[str, Any]) -> Any:
@@ -233,7 +236,7 @@ def test_every_equation_equals_python_in_the_embedded_engine(batch: Batch, tmp_p
     result = evaluate(batch.save(tmp_path), NO_FUNCTIONS)
     assert result.missing == {}  # so every form used is on the whitelist
     assert batch.differing([result.values["Sheet", f"A{row}"] for row in range(1, len(batch.expected) + 1)]) == []
-    answers = [right for _, right in batch.expected]
+    answers = [right for _, right, _ in batch.expected]
     assert 100 < answers.count("#N/A") < len(answers) / 2
 
 

@@ -65,6 +65,7 @@ AGREED: dict[str, list[str]] = {
     "POWER": ["POWER(2,10)", "POWER(2,0.5)", "POWER(1.08,-3)"],
     "LOG": ["LOG(8,2)", "LOG(100)"],
     "PI": ["PI()"],
+    "POISSON": ["POISSON(3,2.5,FALSE)", "POISSON(3,2.5,TRUE)", "POISSON(2.9,2.5,TRUE)", "POISSON(40,300,TRUE)"],
     "IF": ["IF(TRUE,1,2)", "IF(FALSE,1)", 'IF(A1>1,"y","n")', "IF(A4,1,2)", "IF(0,1/0,5)", "IF(E3,1,2)", 'IF("x",1,2)'],
     "IFERROR": ["IFERROR(1/0,5)", "IFERROR(1,5)", 'IFERROR(E4,"na")', "IFERROR(A4,1)"],
     "IFNA": ["_xlfn.IFNA(NA(),5)", "_xlfn.IFNA(1/0,5)", "_xlfn.IFNA(3,5)"],

@@ -6,7 +6,8 @@
 
 from mlsysim import CATALOGUE
 
-from .publish import Argument, Published, publish
+from .arguments import Argument
+from .publish import Published, publish
 from .tools import tools
 
 __all__ = ["FUNCTIONS", "Argument", "Published", "publish"]

@@ -1,7 +1,8 @@
-"""`mls-udfs`, also `python -m udfs`: what functions there are, help on one, and putting them into LibreOffice.
+"""`mls-udfs`, also `python -m udfs`: the functions, help on one, a model as text, and LibreOffice.
 
 mls-udfs list
 mls-udfs help MLS_SERVING
+mls-udfs config path/to/config.json
 mls-udfs libreoffice install
 """
 
@@ -13,7 +14,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
-from mlsysim.registry import samples, sources
+from mlsysim import MlsysError, Models
+from mlsysim.registry import samples, sources, spec
+from mlsysim.tables import is_table
 from udfs import FUNCTIONS, Published, libreoffice
 from udfs.tools import metrics_table
 
@@ -36,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="list the functions by group")
     about = commands.add_parser("help", help="explain one function")
     about.add_argument("name", help="its name, with or without MLS_")
+    model = commands.add_parser("config", help="print a model's config.json (Hugging Face) as the text of a cell")
+    model.add_argument("path", help="the file, or the folder that holds it")
     calc = commands.add_parser("libreoffice", help="put the functions into LibreOffice, or take them out")
     calc.add_argument("action", choices=("install", "uninstall"))
     given = parser.parse_args(argv)
@@ -53,6 +58,8 @@ def _run(given: argparse.Namespace) -> int:
         return _libreoffice(given.action)
     if given.command == "help":
         return _help(given.name)
+    if given.command == "config":
+        return _config(given.path)
     _print(_catalogue())
     return 0
 
@@ -96,7 +103,7 @@ def _explained(function: Published) -> Iterator[str]:
                                                         for text in samples(p.thing)])  # fmt: skip
     answers = [(str(name), str(unit)) for name, unit in metrics_table(FUNCTIONS, function.name)]
     if function.entry.metrics:
-        yield from _section("Metrics, the default first", answers)
+        yield from _section("Columns" if is_table(function.entry) else "Metrics, the default first", answers)
     elif answers[0][1]:
         yield from ("", f"Answers in {answers[0][1]}.")
     known = sources()
@@ -107,6 +114,18 @@ def _section(heading: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
     if rows:
         width = max(len(first) for first, _ in rows)
         yield from ("", f"{heading}:", *(f"  {first:{width}}  {second}".rstrip() for first, second in rows))
+
+
+# ------------------------------------------------------------------ a model of one's own
+
+
+def _config(path: str) -> int:
+    try:
+        print(spec(Models.from_config(path)))
+    except MlsysError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 # ------------------------------------------------------------------ LibreOffice

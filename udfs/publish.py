@@ -18,18 +18,17 @@ import numpy as np
 
 from mlsysim.catalogue import Entry, Param
 from mlsysim.errors import MlsysError, OutOfDomain, UnknownName
-from mlsysim.registry import split_spec
+from mlsysim.tables import is_table
 from mlsysim.units import codes_of, unit_of
 
+from . import tables
+from .arguments import ALL, HELP_LIMIT, Argument, excel_params, number, wizard_help, words_of
 from .cells import Block, Cell, Objects, as_objects, block, is_blank, is_error, outward, refusal
 
-ALL = "all"
-METRIC = Param("metric", str, None, "Name of the result wanted")
-OPTIONS = Param("options", str, None, "Further options as text")
-HELP_LIMIT = 255
 # results that stay true of a plan that does not fit
 _STATIC = {
     "memory_utilization",
+    "min_devices",
     "efficiency_used",
     "arithmetic_intensity",
     "parallelism",
@@ -39,15 +38,6 @@ _STATIC = {
 
 
 _THOUSANDS = "; a comma separates arguments, so write 4096 and not 4,096"
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument as the function wizard shows it."""
-
-    name: str
-    help: str
-    optional: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,33 +73,11 @@ def _looks_cut(cells: Sequence[Any]) -> bool:
 def publish(entry: Entry) -> Published:
     """Make the Excel function of an entry."""
     params = excel_params(entry)
-    arguments = tuple(Argument(p.name, _help(p, entry), not p.required) for p in params)
+    arguments = tuple(Argument(p.name, wizard_help(p, entry), not p.required) for p in params)
+    run = tables.run if is_table(entry) else _run
     return Published(
-        entry.excel, entry.summary[:HELP_LIMIT], entry.group, arguments, lambda cells: _run(entry, params, cells), entry
+        entry.excel, entry.summary[:HELP_LIMIT], entry.group, arguments, lambda cells: run(entry, params, cells), entry
     )
-
-
-def excel_params(entry: Entry) -> tuple[Param, ...]:
-    """Catalogue order: subject and sizes, `metric`, knobs, `options`."""
-    required = [p for p in entry.params if p.required]
-    knobs = [p for p in entry.params if not p.required and not p.is_option]
-    metric = [METRIC] if entry.metrics else []
-    options = [OPTIONS] if any(p.is_option for p in entry.params) else []
-    return (*required, *metric, *knobs, *options)
-
-
-def _help(param: Param, entry: Entry) -> str:
-    if param is METRIC:
-        head, *rest = entry.metrics
-        text = f"Result wanted; blank: {head}; or {ALL}, {', '.join(rest)}"
-        while len(text) > HELP_LIMIT:
-            rest.pop()
-            text = f"Result wanted; blank: {head}; or {ALL}, {', '.join(rest)}, others by MLS_METRICS"
-    elif param is OPTIONS:
-        text = "Text such as 'name = value; name = value': " + ", ".join(p.name for p in entry.params if p.is_option)
-    else:
-        text = param.help
-    return text if len(text) <= HELP_LIMIT else text[: HELP_LIMIT - 3] + "..."
 
 
 # ------------------------------------------------------------------ one call, many elements
@@ -156,7 +124,7 @@ def _solve_group(
 ) -> None:
     """Answer the elements of `index`, which differ in numbers only; bad elements fail alone."""
     try:
-        given, metric = _words(entry, params, words)
+        given, metric = words_of(entry, params, words)
     except MlsysError as error:
         answers[index] = refusal(str(error))
         return
@@ -177,7 +145,7 @@ def _solve_group(
         for j in suspects:
             cell = column[j]
             try:
-                value[j] = _number(entry, param, cell)
+                value[j] = number(entry, param, cell)
             except MlsysError as error:
                 good[j], answers[index[j]] = False, refusal(str(error))
         given[param.name] = value
@@ -201,104 +169,6 @@ def _call(entry: Entry, given: dict[str, Any], metric: str, index: Any, answers:
             _call(entry, some, metric, index[part], answers)
 
 
-# ------------------------------------------------------------------ inward
-
-
-def _words(entry: Entry, params: tuple[Param, ...], words: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Keyword arguments from the cells that hold words (and options), and the metric asked for."""
-    given: dict[str, Any] = {}
-    metric = next(iter(entry.metrics), "")
-    for param in params:
-        if param.unit is not None:
-            continue
-        cell = words[param.name]
-        where = f"{entry.excel}: {param.name}"
-        if is_error(cell):
-            raise OutOfDomain(f"{where} holds the error {cell}")
-        if is_blank(cell):
-            if param.required:
-                raise OutOfDomain(f"{where} is empty ({param.help})")
-        elif param is METRIC:
-            metric = _metric(entry, cell)
-        elif param is OPTIONS:
-            given |= _options(entry, cell)
-        else:
-            given[param.name] = _word(param, cell, where)
-    return given, metric
-
-
-def _metric(entry: Entry, cell: Any) -> str:
-    name = str(cell).strip().casefold()
-    if name not in entry.metrics:
-        extra = f"; {ALL} works in a single cell only" if name == ALL else ""
-        raise UnknownName(f"{entry.excel} has no metric {cell!r}; it has {', '.join(entry.metrics)}{extra}")
-    return name
-
-
-def _word(param: Param, cell: Any, where: str) -> Any:
-    if param.hint is bool:
-        if isinstance(cell, bool):
-            return cell
-        if isinstance(cell, float) and cell in (0.0, 1.0):  # LibreOffice delivers TRUE as 1
-            return cell == 1.0
-        if isinstance(cell, str) and cell.strip().casefold() in ("true", "false"):
-            return cell.strip().casefold() == "true"
-        raise OutOfDomain(f"{where} must be TRUE or FALSE, got {cell!r}")
-    if not isinstance(cell, str):
-        raise OutOfDomain(f"{where} must be text ({param.text}), got {cell!r}")
-    if param.choices:
-        folded = {c.casefold(): c for c in param.choices}
-        if cell.strip().casefold() not in folded:
-            raise OutOfDomain(f"{where} must be one of {', '.join(param.choices)}, got {cell!r}")
-        return folded[cell.strip().casefold()]
-    return param.thing.of(cell) if param.thing else cell
-
-
-def _options(entry: Entry, cell: Any) -> dict[str, Any]:
-    """Keyword arguments from options text, in the grammar of spec text."""
-    if not isinstance(cell, str):
-        raise OutOfDomain(f"{entry.excel}: options must be text such as 'name = value; name = value', got {cell!r}")
-    name, pairs = split_spec(cell)
-    legal = {p.name: p for p in entry.params if p.is_option}
-    unknown = [n for n in ([name] if name else [*pairs]) if name or n not in legal]
-    if unknown:
-        raise UnknownName(f"{entry.excel}: options has no {unknown[0]!r}; it has {', '.join(legal)}")
-    return {n: _option(entry, legal[n], text) for n, text in pairs.items()}
-
-
-def _option(entry: Entry, param: Param, text: str) -> Any:
-    where = f"{entry.excel}: options: {param.name}"
-    if param.unit is None:
-        return _word(param, text, where)
-    try:
-        number = float(text)
-    except ValueError:
-        return param.unit.parse(text, where)
-    return param.unit.check(param.unit.from_face(number), where)
-
-
-def _number(entry: Entry, param: Param, cell: Any) -> float:
-    """A number in base units from a cell in face units, or from text with its unit."""
-    where, unit = f"{entry.excel}: {param.name}", param.unit
-    if unit is None:
-        raise TypeError(f"{where} has no unit")
-    if type(cell) is float:
-        return float(unit.check(unit.from_face(cell), where))
-    if is_blank(cell):
-        if param.required or param.default is None:
-            raise OutOfDomain(f"{where} is empty ({param.help})")
-        return float(param.default)
-    if is_error(cell):
-        raise OutOfDomain(f"{where} holds the error {cell}")
-    if isinstance(cell, bool):
-        raise OutOfDomain(f"{where} must be a number, got {str(cell).upper()} ({param.help})")
-    try:
-        float(cell)
-    except ValueError:
-        return unit.parse(cell, where)
-    raise OutOfDomain(f"{where} holds the text {cell!r}; enter the number itself, or text with a unit")
-
-
 # ------------------------------------------------------------------ outward
 
 
@@ -319,7 +189,7 @@ def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:
             cells[j] = refusal(
                 f"{entry.excel}: {metric or 'the result'} comes out below {lowest:g}: facts contradict each other"
             )
-    if metric and hasattr(out, "feasible") and not _survives(metric, hint):
+    if metric and hasattr(out, "feasible") and not _survives(metric, hint, out):
         fits = np.broadcast_to(np.asarray(out.feasible), size)
         for j in np.flatnonzero(~fits).tolist():
             cells[j] = refusal(_does_not_fit(out, j, size))
@@ -340,12 +210,15 @@ def _face(hint: Any, value: Any, size: int) -> list[Cell]:
     return [value if isinstance(value, float) else outward(value)] * size
 
 
-def _survives(metric: str, hint: Any) -> bool:
+def _survives(metric: str, hint: Any, out: Any) -> bool:
     unit = unit_of(hint)
-    return metric in _STATIC or (unit is None and codes_of(hint) is None) or (unit is not None and unit.base == "B")
+    kept = metric in _STATIC or metric in getattr(out, "always", ())
+    return kept or (unit is None and codes_of(hint) is None) or (unit is not None and unit.base == "B")
 
 
 def _does_not_fit(out: Any, j: int, size: int) -> str:
+    if hasattr(out, "why") and (reason := out.why(j)):  # not for want of memory
+        return str(reason)
     need, short = (float(np.broadcast_to(np.asarray(getattr(out, n)), size)[j]) for n in (out.memory, "shortfall"))
     ratio = need / (need - short) if need > short else 0.0
     times = f" ({ratio:.2f} times the memory there is)" if ratio >= 1.01 else ""

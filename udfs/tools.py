@@ -32,8 +32,9 @@ from mlsysim.things import (
 from mlsysim.units import SYMBOLS, unit_of
 from mlsysim.version import __version__
 
+from .arguments import Argument
 from .cells import TEXT_LIMIT, Block, Cell, as_objects, block, is_blank, is_error, outward, refusal
-from .publish import Argument, Published
+from .publish import Published
 
 REGISTRIES: tuple[Registry[Any], ...] = (
     HARDWARE, MODELS, FLEETS, NODES, FABRICS, SITES, GRIDS, PRICES, STORAGE, RACKS, COMPONENTS, PRECISIONS, DEFAULTS,

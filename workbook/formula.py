@@ -5,7 +5,8 @@ GB/s, answered in FLOP/B. Nobody types the physics twice, and a sheet with these
 
 How units stay out of the reader's way: every part of the source becomes a `_Term`, which knows the unit that it is
 naturally written in. Factors of products cancel exactly; what remains stands once, at the end of the product.
-What has no certain Excel form is refused, never approximated.
+What has no certain Excel form is refused, never approximated; an equation that is no single expression may carry a
+declared twin (`mlsysim.equations.twin`), which is taken as written.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def native(entry: Entry, cells: Mapping[str, str], *, guarded: bool = True) -> s
         raise WrongArguments(f"{entry.name} has no parameter {', '.join(sorted(unknown))}")
     terms = {p.name: _bound(entry, p, cells.get(p.name)) for p in entry.params}
     inner_tests: list[str] = []
-    answer = _Translator(entry, terms, inner_tests).term(expression(entry)).write(unit.scale).text
+    answer = _Translator(entry, terms, inner_tests).answer().write(unit.scale).text
     if guarded:
         outer_tests = [t for p in entry.params for t in _cell_tests(terms[p.name])]
         # Inner tests calculate, which text in a cell would turn into #VALUE!: they wait for the outer ones.
@@ -276,6 +277,14 @@ class _Translator:
         found: dict[str, Any] = inspect.unwrap(self.entry.call).__globals__
         return found
 
+    def answer(self) -> _Term:
+        """The declared twin, in face units throughout, or else the translated source."""
+        twin, unit = getattr(self.entry.call, "native", ""), unit_of(self.entry.returns)
+        if not twin or unit is None:
+            return self.term(expression(self.entry))
+        cells = {p.name: self.terms[p.name].write(p.unit.scale).within(_ATOM) for p in self.entry.params if p.unit}
+        return _scaled(_Text(twin.format(**cells), _ATOM), unit.scale)
+
     def term(self, node: ast.expr) -> _Term:
         match node:
             case ast.Constant(value=float() | int() as value) if not isinstance(value, bool):
@@ -374,7 +383,7 @@ class _Translator:
                 self._demand(node, param, given[param.name])
             else:
                 given[param.name] = _bound(inner, param, None)
-        return _Translator(inner, given, self.tests).term(expression(inner))
+        return _Translator(inner, given, self.tests).answer()
 
     def _demand(self, node: ast.expr, param: Param, term: _Term) -> None:
         """An inlined equation refuses what is outside its own ranges; so must the formula."""

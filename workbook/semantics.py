@@ -1,7 +1,8 @@
 """Excel's rules for comparing, joining and reading values, where the embedded engine has others.
 
 Measured in formualizer 0.13: ``0.1+0.2=0.3`` is FALSE (Excel and LibreOffice compare 15 digits), ``1/3&""`` has 16
-digits (Excel 15), ``UPPER("ä")`` stays small, ``HYPERLINK`` makes a text of a number. `rewrite` therefore replaces
+digits (Excel 15), ``UPPER("ä")`` stays small, ``HYPERLINK`` makes a text of a number, ``POISSON`` of a mean in the
+thousands is wrong in the third digit. `rewrite` therefore replaces
 those forms by calls of the functions of `Rules`. Where Excel's own answer is not certain the formula is *flagged*: its
 cell is then left without a value instead of with a doubtful one.
 """
@@ -24,7 +25,7 @@ _BLANK_CELL = f"'{BLANK_SHEET}'!$A$1"
 _COMPARISONS = {"=", "<>", "<", ">", "<=", ">="}
 # Below 0.0001 Excel changes to an exponent once the digits do not fit; up to so many characters they do.
 _SHORT = 11
-_REPLACED = {"INT", "MOD", "VALUE", "UPPER", "LOWER", "HYPERLINK", "CONCATENATE"}
+_REPLACED = {"INT", "MOD", "VALUE", "UPPER", "LOWER", "HYPERLINK", "CONCATENATE", "POISSON"}
 _KINDS = {
     "Null": "#NULL!",
     "Div": "#DIV/0!",
@@ -167,6 +168,7 @@ class Rules:
             "XL_VALUE": lambda tag, a: _each(lambda x: self._value(tag, x), a),
             "XL_UPPER": lambda tag, a: _each(lambda x: _letters(self._text(tag, x), str.upper), a),
             "XL_LOWER": lambda tag, a: _each(lambda x: _letters(self._text(tag, x), str.lower), a),
+            "XL_POISSON": lambda tag, n, mean, all_: _each(lambda *v: _poisson(*map(_number, v)), n, mean, all_),
             "XL_HYPERLINK": lambda tag, link, *shown: _each(lambda x: x, shown[0] if shown else link),
         }
 
@@ -222,6 +224,31 @@ class Rules:
         if any(c.isdigit() for c in text):
             self.flagged[int(tag)] = "it reads a text with a decimal sign, which depends on the language of Excel"
         raise _Answer("#VALUE!")
+
+
+def _poisson(count: float, mean: float, cumulative: float) -> float:
+    """The probability of `count` events, or of at most so many."""
+    n = math.floor(count)
+    if n < 0 or mean <= 0:
+        raise _Answer("#NUM!")
+    if n < 16:
+        log = n * math.log(mean) - mean - math.lgamma(n + 1)
+    else:  # Stirling's formula relative to the mean, so that no two large numbers are subtracted
+        off = (n - mean) / mean
+        rest = (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / n**2) / n**2) / n**2) / n
+        log = -mean * ((1 + off) * math.log1p(off) - off) - math.log(2 * math.pi * n) / 2 - rest
+    one = math.exp(log)
+    if not cumulative:
+        return one
+    term, total, k = 1.0, 0.0, n + 1
+    if mean < n:  # all minus the terms above
+        while (term := term * mean / k) > 1e-18 * total:
+            total, k = total + term, k + 1
+        return 1 - one * total
+    total, k = 1.0, n
+    while k > 0 and (term := term * k / mean) > 1e-18 * total:
+        total, k = total + term, k - 1
+    return one * total
 
 
 class _Answer(Exception):

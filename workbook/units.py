@@ -50,7 +50,10 @@ def unit_of_call(formula: str, functions: Mapping[str, Published]) -> str:
     if not entry.metrics:
         unit = unit_of(entry.returns)
         return unit.face if unit else ""
-    metric = _text_argument(tree, [a.name for a in function.parameters].index("metric"))
+    names = [a.name for a in function.parameters]
+    if "metric" not in names:  # a table: its header row names the units
+        return ""
+    metric = _text_argument(tree, names.index("metric"))
     hint = entry.metrics.get(metric.casefold() if metric else next(iter(entry.metrics)))
     unit = unit_of(hint) if hint is not None else None
     return unit.face if unit else ""

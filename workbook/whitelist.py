@@ -47,6 +47,7 @@ NATIVE: dict[str, Native] = {
     **dict.fromkeys(("ROUND", "ROUNDUP", "ROUNDDOWN", "MOD", "POWER"), Native("ss")),
     "LOG": Native("s", "s"),
     "PI": Native(""),
+    "POISSON": Native("sss"),  # POISSON.DIST under its old name, which needs no prefix
     # logic
     "IF": Native("sa", "a"),
     **dict.fromkeys(("IFERROR", "IFNA"), Native("aa")),

@@ -10,8 +10,8 @@ import numpy as np
 from ..catalogue import Result, solver
 from ..errors import MissingFact, OutOfDomain
 from ..things import DEFAULTS, Device, Model, Precision
-from ..units import Bits, Change, Count, Gigabytes, Option, Percent, Ratio, Real, Share
-from .device import ceilings, step_overhead
+from ..units import Bits, Change, Count, Flag, Gigabytes, Option, Percent, Ratio, Real, Share
+from .device import ceilings
 from .workload import activation_traffic, default, forward_flops, is_lm, refuse_unless, touched_bytes
 
 Method = Literal["quantization", "pruning", "distillation"]
@@ -29,6 +29,7 @@ class CompressionResult(Result):
     inference_speedup: Ratio
     estimated_accuracy_delta: Change
     original_size_gb: Gigabytes
+    hardware_support: Flag  # FALSE: stored smaller, but unpacked before use, so no faster
 
 
 @solver("frantar2023", "kurtic2024", "sparsegpt2023", "mishra2021", group="Algorithm", wall=13)
@@ -47,8 +48,8 @@ def compression(
     """Compression of the weights alone; arithmetic stays in the baseline format.
 
     Quantization stores one 16-bit scale per `group_size` weights.  Pruned weights keep a bitmap (unstructured: smaller,
-    not faster, kernels work on dense tiles) or 2 bits per kept weight (2:4, only where the chip has it).  Speed-up is
-    that of one batch-1 step of the roofline.
+    not faster, kernels work on dense tiles) or 2 bits per kept weight (2:4; a chip without it gains no speed, which
+    `hardware_support` says).  Speed-up is that of one batch-1 step of the roofline.
     Accuracy is a sourced, monotone estimate; measure it on the task before signing.
     """
     model, hardware, fmt = Model.of(model), Device.of(hardware), Precision.of(baseline)
@@ -56,6 +57,7 @@ def compression(
     small = model
     faster: Real = 1.0
     read: Real | None = None
+    supported = not (method == "pruning" and structured == "unstructured")
     stored: Real
     delta: Real
     refuse_unless(
@@ -68,7 +70,8 @@ def compression(
         stored = np.where(bits < wide, bits + np.where(bits < 16, 16 / group_size, 0.0), wide)
         delta = _interpolate(bits, "accuracy_bits")
     elif method == "pruning":
-        stored, read, faster = _pruned(hardware, wide, sparsity, structured)
+        supported = supported and (structured != "2:4" or _has_2_4(hardware))
+        stored, read, faster = _pruned(wide, sparsity, structured, supported)
         delta = _interpolate(sparsity, f"accuracy_{'structured' if structured == 'structured' else 'sparsity'}")
     else:
         if student is None:
@@ -85,10 +88,20 @@ def compression(
         inference_speedup=_step(model, hardware, fmt, wide, 1.0) / after,
         estimated_accuracy_delta=delta,
         original_size_gb=original / GB + 0.0 * ratio,
+        hardware_support=np.full(np.shape(ratio), supported),
     )
 
 
-def _pruned(hardware: Device, wide: float, sparsity: Real, structured: str) -> tuple[Real, Real, Real]:
+def _has_2_4(hardware: Device) -> bool:
+    if hardware.structured_sparsity is None:
+        raise MissingFact(
+            f"{hardware.key}: whether it has 2:4 sparsity is not on record; say structured_sparsity = true or false "
+            "in a spec text"
+        )
+    return hardware.structured_sparsity
+
+
+def _pruned(wide: float, sparsity: Real, structured: str, supported: bool) -> tuple[Real, Real, Real]:
     """Bits stored and bits read per original weight, and how much faster the arithmetic runs."""
     refuse_unless(sparsity < 1, "compression: sparsity must be below 1")
     kept = 1 - sparsity
@@ -97,19 +110,20 @@ def _pruned(hardware: Device, wide: float, sparsity: Real, structured: str) -> t
     if structured == "unstructured":
         return np.where(sparsity > 0, np.minimum(wide, kept * wide + 1), wide), wide + 0.0 * kept, 1.0
     refuse_unless(sparsity == 0.5, "compression: 2:4 sparsity removes exactly half of the weights, sparsity = 0.5")
-    if not hardware.structured_sparsity:
-        raise MissingFact(f"{hardware.key} has no 2:4 sparsity in hardware; unstructured pruning saves memory only")
+    if not supported:
+        return kept * (wide + 2), wide + 0.0 * kept, 1.0
     return kept * (wide + 2), kept * (wide + 2), 2.0
 
 
 def _step(model: Model, hardware: Device, fmt: Precision, read: Real, faster: Real) -> Real:
     """Time of one batch-1 step at a short context with `read` bits per weight, as the roofline solver has it."""
-    top = ceilings(hardware, fmt, "decode" if is_lm(model) else "prefill", None, None)
+    regime = "decode" if is_lm(model) else "image" if model.family == "cnn" else "prefill"
+    top = ceilings(hardware, fmt, "tiny" if hardware.group == "Tiny" else regime, None, None)
     steps, tokens = float(model.steps or 1), 1.0 if is_lm(model) else float(model.sequence or 1)
     flops = forward_flops(model, 1.0, 1.0)
     weights = touched_bytes(model, fmt, tokens) * read / float(fmt.weight_bits)
     traffic = steps * (weights + activation_traffic(model, tokens, 1.0, float(fmt.kv_bits) / 8))
-    overhead = steps * step_overhead(float(model.layers or 1), "kernel_overhead")
+    overhead = steps * float(model.layers or 1) * top.layer_overhead
     return np.maximum(flops / (top.compute * faster), traffic / top.bandwidth) + overhead
 
 

@@ -68,6 +68,14 @@ def cache_bytes(model: Model, seq_len: Real, batch: Real, bytes_per_value: float
     return total
 
 
+def kv_copies(model: Model, tp: Real) -> Real:
+    """Copies of the cache in a tensor-parallel group: KV heads are repeated where tp does not divide them."""
+    if model.kv_lora_rank is not None:
+        return 1.0 * tp  # every rank needs the whole latent vector
+    heads = float(model.kv_heads or 1)
+    return tp * np.ceil(heads / tp) / heads if model.kv_heads is not None else 1.0
+
+
 def attention_flops(model: Model, tokens: Real, context: Real) -> Real:
     """Work of scores and weighted sums of `tokens` new positions that end at `context`, causal.
 
@@ -136,11 +144,19 @@ def activation_traffic(model: Model, tokens: Real, units: Real, width: float = 2
 
 
 def activation_bytes(
-    model: Model, tokens: Real, seq_len: Real, recompute: str, tp: Real, layers: Real, width: float = 2.0
+    model: Model,
+    tokens: Real,
+    seq_len: Real,
+    recompute: str,
+    tp: Real,
+    layers: Real,
+    width: float = 2.0,
+    sequence_parallel: bool = True,
 ) -> Real:
     """Activations that `layers` layers keep for the backward pass, per device [Korthikanti 2023, table 2].
 
-    With tensor *and* sequence parallelism; `width` bytes a value; `tokens` = micro-batch x sequence.
+    `width` bytes a value; `tokens` = micro-batch x sequence.  Of the 17 values a token and hidden unit, 5 (norms,
+    dropouts) stay whole on every tensor-parallel rank unless sequence parallelism splits them too.
     """
     if model.activations is not None:
         return model.activations * width / 2 * tokens / float(model.sequence or 1)
@@ -150,10 +166,11 @@ def activation_bytes(
             f"give it in a spec text: '{model.key}; base = {model.key}; activations = <number> MB'"
         )
     hidden = float(model.need("hidden"))
-    per_layer = 17 * width * tokens * hidden / tp
+    whole = tp if sequence_parallel else 1.0
+    per_layer = width * tokens * hidden * (5 / whole + 12 / tp)
     scores = 2.5 * width * float(model.need("heads")) * seq_len * tokens / tp
     if recompute == "full":  # one input per layer, and one layer at work
-        return width * tokens * hidden * layers / tp + per_layer + scores
+        return width * tokens * hidden * layers / whole + per_layer + scores
     return layers * (per_layer + (scores if recompute == "none" else 0.0))
 
 
@@ -161,9 +178,9 @@ def training_state(precision: Precision) -> tuple[float, float, float]:
     """Bytes per parameter of weights, gradients and Adam's state (with a master copy below fp32) [Rajbhandari 2020]."""
     if precision.key in ("fp32", "tf32"):
         return 4.0, 4.0, 8.0
-    if precision.key in ("fp16", "bf16", "fp8"):  # fp8 frameworks keep 16-bit weights and cast per step
+    if precision.key in ("fp16", "bf16", "fp8", "fp4", "nvfp4", "mxfp4"):  # 16-bit weights, cast narrower per step
         return 2.0, 2.0, 12.0
-    raise OutOfDomain(f"training in {precision.key} is not modelled; choose fp32, tf32, bf16, fp16 or fp8")
+    raise OutOfDomain(f"training in {precision.key} is not modelled; choose fp32, tf32, bf16, fp16, fp8, fp4 or nvfp4")
 
 
 def lora_params(model: Model, rank: Real) -> Real:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openpyxl import Workbook
 
+from mlsysim.tables import is_table
 from mlsysim.units import unit_of
 from udfs import FUNCTIONS, Published
 from udfs.examples import examples
@@ -15,7 +16,7 @@ from ..style import fit_height, heading, page, put, put_text
 def unit_text(function: Published) -> str:
     """Unit of the bare answer."""
     entry = function.entry
-    if entry is None:
+    if entry is None or is_table(entry):  # a table's header row names its units
         return ""
     unit = unit_of(next(iter(entry.metrics.values())) if entry.metrics else entry.returns)
     return unit.face if unit else ""

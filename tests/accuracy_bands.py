@@ -1,0 +1,81 @@
+"""The error bands that the package ships, derived anew from the measurements.
+
+    python tests/accuracy_bands.py > mlsysim/data/bands.toml
+
+A band spans the spread of measured / predicted of the *judged figure* (a time or a rate) over the rows of one regime.
+Its ends are the 8th and 92nd percentile rather than the 10th and 90th: rows of a source not seen scatter more.
+Fewer than 8 rows make no band.  A test compares the file with this program's answer.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from accuracy import predict, read
+from accuracy_mapping import Skip
+
+from mlsysim.things import HARDWARE
+
+ROWS = Path(__file__).parent / "data" / "measured.json"
+LOW, HIGH, FEWEST = 0.08, 0.92, 8
+# band: (subcategories, whether the judged figure is a time although the rows may print rates, title)
+REGIMES: dict[str, tuple[tuple[str, ...], bool, str]] = {
+    "decode-batch-1": (("decode_bs1",), True, "Time between tokens at batch 1, llama.cpp"),
+    "first-token": (("ttft_bs1",), True, "Time to first token at batch 1, tuned server"),
+    "prefill-llamacpp": (("prefill_bs1",), True, "Time to first token at batch 1, llama.cpp"),
+    "throughput-fixed-batch": (("throughput_fixed_batch",), False, "Generated tokens per second at a fixed batch"),
+    "throughput-max-load": (("throughput_max_load",), False, "Generated tokens per second at maximum load"),
+    "image": (("resnet50",), True, "Step of an image model in a framework"),
+    "training-step": (("throughput", "iteration_time"), True, "Training step of a decoder on a fleet"),
+    "run-hours": (("run_gpu_hours",), True, "Device-hours of a training run by the iron law's defaults"),
+    "all-reduce": (("allreduce_intranode",), True, "All-reduce inside a node"),
+}
+RATES = ("per_s", "tflops", "busbw", "mfu")
+
+
+def ratios(subcategories: tuple[str, ...], as_time: bool) -> Iterator[tuple[float, str, str]]:
+    """Measured / predicted of the judged figure, with the row's source and generation of silicon."""
+    for row in read(ROWS):
+        if row["subcategory"] not in subcategories or not row["judge"] or row.get("circular"):
+            continue
+        try:
+            ratio = row["measured"]["value"] / predict(row).value
+        except Skip:
+            continue
+        if as_time and any(word in row["measured"]["metric"] for word in RATES):
+            ratio = 1 / ratio
+        yield ratio, row["group"], HARDWARE[row["inputs"]["gpu"]].generation or ""
+
+
+def toml() -> str:
+    """The data file."""
+    parts = [
+        "# Spread of measured over predicted, by regime: what the metrics <headline>_p10 and <headline>_p90 rest on.",
+        "# Made by tests/accuracy_bands.py from tests/data/measured.json; 8th and 92nd percentile, at least 8 rows.",
+    ]
+    for key, (subcategories, as_time, title) in REGIMES.items():
+        found = list(ratios(subcategories, as_time))
+        if len(found) < FEWEST:
+            continue
+        spread = np.array([r for r, _, _ in found])
+        low, high = (float(np.quantile(spread, q, method="weibull")) for q in (LOW, HIGH))
+        what = f"measured / predicted of {len(found)} rows ({', '.join(subcategories)})"
+        parts += [
+            "",
+            f"[{key}]",
+            f'title = "{title}"',
+            'source = "eff-truth"',
+            f'low = {{ value = {low:.3f}, kind = "derived", note = "{LOW:.0%} of {what} lie below" }}',
+            f'high = {{ value = {high:.3f}, kind = "derived", note = "{1 - HIGH:.0%} of {what} lie above" }}',
+            f"rows = {len(found)}",
+            f"sources = {len({s for _, s, _ in found})}",
+            f'generations = "{" ".join(sorted({g for _, _, g in found if g}))}"',
+        ]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(toml())
