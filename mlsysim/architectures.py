@@ -86,7 +86,7 @@ def _biased(c: Fields, s: Shape, default: bool = False) -> Shape:
     return replace(s, qkv_bias=bias, out_bias=bias)
 
 
-def _llama(c: Fields) -> Shape:
+def _llama(c: Fields) -> Shape:  # Llama 1 says nothing of key-value heads: every head has its own
     return _biased(c, replace(_grouped(c, kv_needed=False), mlp_bias=c.flag("mlp_bias", False)))
 
 
@@ -123,19 +123,15 @@ def _gemma3(c: Fields) -> Shape:
     return _some(c, replace(s, norms=4, beside=2 * s.head_dim), lambda layer: (layer + 1) % every != 0)
 
 
-def _phi3(c: Fields) -> Shape:
-    return _everywhere(_grouped(c, kv_needed=False), c.optional("sliding_window"))
-
-
 def _olmo2(c: Fields) -> Shape:
-    s = _biased(c, _grouped(c, kv_needed=False))
+    s = _biased(c, _grouped(c))
     return replace(s, beside=(s.heads + s.kv_heads) * s.head_dim)
 
 
 def _starcoder2(c: Fields) -> Shape:
     bias = c.flag("use_bias", True)
     s = replace(_grouped(c, tied=True), gated=False, norm_vectors=2, qkv_bias=bias, out_bias=bias, mlp_bias=bias)
-    return _everywhere(s, c.optional("sliding_window"))
+    return _everywhere(s, c.nullable("sliding_window"))
 
 
 # Older decoders: plain blocks, norms with a bias.
@@ -167,7 +163,7 @@ def _gpt_neox(c: Fields) -> Shape:
 def _opt(c: Fields) -> Shape:
     c.only("layer_norm_elementwise_affine", True, True)
     s = _base(c, tied=True)
-    row = c.count("word_embed_proj_dim", default=s.hidden)
+    row = c.count("word_embed_proj_dim")
     positions = c.count("max_position_embeddings") + 2
     return _plain(
         s,
@@ -237,7 +233,7 @@ LOCAL = ("num_local_experts", "num_experts")
 
 
 def _mixtral(c: Fields) -> Shape:
-    s = _everywhere(_grouped(c), c.optional("sliding_window"))
+    s = _everywhere(_grouped(c), c.nullable("sliding_window"))
     return _routed(c, s, LOCAL, s.ffn, s.layers)
 
 
@@ -253,7 +249,7 @@ def _qwen2_moe(c: Fields) -> Shape:  # the shared expert has a gate of one row
 
 
 def _qwen3_moe(c: Fields) -> Shape:
-    s = _biased(c, _grouped(c))
+    s = _biased(c, _grouped(c, head_dim_needed=True))
     s = _qwen_window(c, replace(s, beside=2 * s.head_dim))
     return _routed(c, s, LOCAL[::-1], c.count("moe_intermediate_size"), _sparse_layers(c, s))
 
@@ -314,7 +310,7 @@ READERS: Mapping[str, Callable[[Fields], Shape]] = {
     "gemma": _gemma,
     "gemma2": _gemma2,
     "gemma3_text": _gemma3,
-    "phi3": _phi3,
+    "phi3": _mistral,
     "olmo2": _olmo2,
     "starcoder2": _starcoder2,
     "gpt2": _gpt2,

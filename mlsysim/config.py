@@ -45,7 +45,9 @@ def from_config(path: str | Path, name: str = "") -> Model:
     Model
         With every fact sourced to the file.  ``spec(model)`` is a text that a cell can hold.
         `active_params` of a mixture of experts is everything but the routed experts that a token
-        leaves out; the embedding table is in it, as it is in the `params` of a dense model.
+        leaves out; the embedding table is in it, as it is in the `params` of a dense model, because
+        the solvers count 2 FLOP per parameter of either.  (Some cards leave the table out: the
+        3.6 billion of gpt-oss-20b are 4.2 billion here.)
 
     Raises
     ------

@@ -252,7 +252,7 @@ class Code(IntEnum):
     """A word that arrays hold as a number; it prints as the word."""
 
     def __str__(self) -> str:
-        return self.name
+        return self.name.replace("_", " ")
 
 
 class Bottleneck(Code):

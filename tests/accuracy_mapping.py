@@ -199,7 +199,8 @@ def fleet(i: Inputs) -> str:
     size = min(n, DOMAIN if (chip.scale_up or 0) > BOARD else BOARD)
     while n % size:
         size -= 1
-    port = i.get("nic_Gbps_per_gpu") or PORT.get(chip.generation or "", 200)
+    torus = chip.generation == "tpu" and chip.link is not None  # its own links join the whole pod
+    port = i.get("nic_Gbps_per_gpu") or (8 * chip.link / 1e9 if torus else PORT.get(chip.generation or "", 200))
     node = f"{{row node; device = {key}; devices = {size:g}; nics = {size:g}}}"
     return f"row fleet; nodes = {n / size:g}; node = {node}; fabric = {{row fabric; topology = fat_tree; bandwidth = {port} Gb/s}}"
 

@@ -171,7 +171,7 @@ def test_sites_are_plausible() -> None:
         assert site.wue is not None
         assert 0 <= site.wue * KWH <= 2
         assert site.electricity_price is not None
-        assert 0.03 <= site.electricity_price * KWH <= 0.3
+        assert 0.03 <= site.electricity_price * KWH <= 0.35
 
 
 # ------------------------------------------------------------------ prices and defaults

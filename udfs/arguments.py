@@ -15,6 +15,8 @@ from mlsysim.units import parts
 from .cells import as_objects, is_blank, is_error
 
 ALL = "all"
+BAND = ("_p10", "_p90", "_validity")  # endings of a metric that says how wrong a figure may be
+NOT_VALIDATED = "not validated"
 METRIC = Param("metric", str, None, "Name of the result wanted")
 OPTIONS = Param("options", str, None, "Further options as text")
 HELP_LIMIT = 255
@@ -94,6 +96,8 @@ def words_of(entry: Entry, params: tuple[Param, ...], words: dict[str, Any]) -> 
 
 def metric_of(entry: Entry, cell: Any) -> str:
     name = str(cell).strip().casefold()
+    if any(name == f"{known}{end}" for end in BAND for known in entry.metrics):
+        return name  # a figure that no measurement judges is answered so, not refused
     if name not in entry.metrics:
         extra = f"; {ALL} works in a single cell only" if name == ALL else ""
         raise UnknownName(f"{entry.excel} has no metric {cell!r}; it has {', '.join(entry.metrics)}{extra}")

@@ -22,7 +22,7 @@ from mlsysim.tables import is_table
 from mlsysim.units import codes_of, unit_of
 
 from . import tables
-from .arguments import ALL, HELP_LIMIT, Argument, excel_params, number, wizard_help, words_of
+from .arguments import ALL, BAND, HELP_LIMIT, NOT_VALIDATED, Argument, excel_params, number, wizard_help, words_of
 from .cells import Block, Cell, Objects, as_objects, block, is_blank, is_error, outward, refusal
 
 # results that stay true of a plan that does not fit
@@ -174,14 +174,19 @@ def _call(entry: Entry, given: dict[str, Any], metric: str, index: Any, answers:
 
 def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:
     """The metric of a result for every element, in face units; what cannot happen is refused."""
+    cells = np.full(size, None, dtype=object)
+    if metric and metric not in entry.metrics:  # the band of a figure that has none
+        cells[:] = NOT_VALIDATED
+        return cells
     hint = entry.metrics[metric] if metric else entry.returns
     value = getattr(out, metric) if metric else out
-    cells = np.full(size, None, dtype=object)
     cells[:] = _face(hint, value, size)
     unit = unit_of(hint)
     lowest = None if unit is None else float(unit.to_face(unit.low))
     for j in range(size):
-        if isinstance(cells[j], float) and not math.isfinite(cells[j]):
+        if isinstance(cells[j], float) and not math.isfinite(cells[j]) and metric.endswith(BAND):
+            cells[j] = NOT_VALIDATED
+        elif isinstance(cells[j], float) and not math.isfinite(cells[j]):
             cells[j] = refusal(
                 f"{entry.excel}: {metric or 'the result'} is unknown: a fact that it needs is not on record"
             )

@@ -39,6 +39,9 @@ from .trainer import step_compute, training_flops
 from .workload import ATTENTION, activation_bytes, activation_traffic, default, is_lm, refuse_unless, training_state
 
 
+BACKWARD = 2 / 3  # of a step's compute
+
+
 @dataclass(frozen=True)
 class DistributedResult(Result):
     """One optimizer step of the whole fleet; memory is that of the fullest device."""
@@ -136,9 +139,12 @@ def training(
     reduced = gradient_time(dense * gradients, dp * cp, per_node / (tp * pp), net)
     if model.family == "moe":  # each expert is reduced over its own copies only
         reduced = reduced + gradient_time(routed * gradients, dp * cp / ep, per_node / (tp * pp * ep), net)
-    rounds = np.where(zero_stage >= 3, m + 0.5, 1.0)  # ZeRO-3 gathers weights twice per micro-batch, reduces once
+    # an all-reduce is a reduce-scatter and an all-gather: ZeRO-3 gathers twice and scatters once per micro-batch, ZeRO-2
+    # scatters once per micro-batch and gathers once per step
+    rounds = np.where(zero_stage >= 3, 1.5 * m, np.where(zero_stage >= 2, 0.5 * m + 0.5, 1.0))
     hides = default("overlap") if overlap is None else overlap
-    hidden_under = hides * compute * np.where(zero_stage >= 3, m, 2 / 3)  # else only the last backward hides it
+    cover = np.where(zero_stage >= 3, m, np.where(zero_stage >= 2, m * BACKWARD, BACKWARD))
+    hidden_under = hides * compute * cover  # without sharding only the last backward pass hides it
     t_dp = np.maximum(default("dp_exposed") * reduced * rounds, reduced * rounds - hidden_under)
     step = (m * micro * (1 + idle) + t_dp) * straggler
     model_flops = 3 * work.forward * batch
