@@ -154,9 +154,10 @@ def throughput(i: Inputs, metric: str) -> Prediction:
               "precision": serving_precision(i), "stack": stack(i)} | kv(i)  # fmt: skip
     if i.get("tp"):
         result = m.throughput(decoder(i), device(i), tp=i["tp"], **chosen)
-    else:  # the fewest devices that hold the model serve a copy each
-        plans = [m.throughput(decoder(i), device(i), tp=t, **chosen) for t in (1, 2, 4, 8) if t <= gpus]
-        result = next((r for r in plans if r.feasible), plans[-1])
+    else:  # whole copies side by side, split as serves most
+        plans = [m.throughput(decoder(i), device(i), tp=t, **chosen) for t in (1, 2, 4, 8) if t <= gpus and gpus % t == 0]
+        fitting = [r for r in plans if r.feasible] or plans[-1:]
+        result = max(fitting, key=lambda r: float(r.tokens_per_s_per_device))
     each = of(result, "tokens_per_s_per_device")
     if "total" in metric:
         each = each.times(float(result.total_rate / result.output_rate))

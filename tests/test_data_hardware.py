@@ -97,7 +97,7 @@ def test_narrower_formats_are_not_slower(device: Device, ladder: tuple[str, ...]
 
 UNLIKE_16 = {"Gaudi3": "its matrix engine runs fp16 at a quarter of bf16", "MI100": "bf16 at half of fp16"}
 BLOCK_FP8 = {"Trainium3": "AWS prints 2517 dense MXFP8 beside 671 in 16 bits"}
-FOURFOLD_FP4 = {"RTX5090": "GeForce halves fp8 with fp32 sums, but not fp4"}
+FOURFOLD_FP4 = dict.fromkeys(("RTX5090", "RTX5080", "RTX5070Ti"), "GeForce halves fp8 with fp32 sums, but not fp4")
 
 
 def test_fp16_runs_at_the_rate_of_bf16(device: Device) -> None:

@@ -24,9 +24,9 @@ PLAIN_MLP |= {"Phi_2", "Nemotron_4_340B"}
 TWO_EMBEDDINGS = {"GPTJ_6B", "Falcon_180B", "Falcon_7B", "Falcon_40B", "GPT_NeoX_20B", "Phi_2", "Nemotron_4_340B"}
 TWO_EMBEDDINGS |= {k for k in MODELS if k.startswith("Pythia_")}
 ONE_EMBEDDING = PLAIN_MLP - TWO_EMBEDDINGS | {k for k in MODELS if k.startswith(("Gemma_", "PaLM_"))}
-ONE_EMBEDDING |= {"Llama3_2_1B", "Llama3_2_3B", "Qwen2_5_0_5B", "Qwen2_5_1_5B", "Qwen2_5_3B", "Qwen3_0_6B", "Qwen3_1_7B"}
-ONE_EMBEDDING |= {"Qwen3_4B", "Phi_4_mini", "SmolLM2_1_7B", "SmolLM3_3B", "GLM_130B", "Command_R_35B"}
-ONE_EMBEDDING |= {"Command_R_Plus_104B", "Grok_1"}
+ONE_EMBEDDING |= {"Llama3_2_1B", "Llama3_2_3B", "Qwen2_5_0_5B", "Qwen2_5_1_5B", "Qwen2_5_3B"}
+ONE_EMBEDDING |= {"Qwen3_0_6B", "Qwen3_1_7B", "Qwen3_4B", "Phi_4_mini", "SmolLM2_1_7B", "SmolLM3_3B"}
+ONE_EMBEDDING |= {"GLM_130B", "Command_R_35B", "Command_R_Plus_104B", "Grok_1"}
 RELATIVE_POSITIONS = {"Gopher_280B", "Chinchilla_70B"}  # one more square matrix in every layer
 # widths of the expert that every token passes, and of the layers without experts
 SHARED_EXPERT = {"DeepSeek_V3": 2048, "Kimi_K2": 2048, "GLM_4_5": 1536, "Llama4_Scout": 8192, "Llama4_Maverick": 8192}

@@ -10,7 +10,7 @@ from ..catalogue import Result, solver
 from ..equations.economics import activity_power, carbon
 from ..equations.economics import gpu_hour as cost_per_hour
 from ..errors import MissingFact, OutOfDomain
-from ..things import Fleet, Node, Site
+from ..things import DEFAULTS, Fleet, Node, Site
 from ..units import (
     HOURS_PER_YEAR,
     Carbon,
@@ -41,10 +41,13 @@ DEFAULT_SITE = "US_Avg"
 
 
 def busy_power(node: Node) -> float:
-    """AC power of a node under load [W]: measured where on record, else device TDP x the host factor."""
+    """AC power of a node under load [W]: measured where on record, else device TDP x the platform's factor."""
     if node.busy_power is not None:
         return float(node.busy_power)
-    hosts = 1.0 if node.device.devices is not None else default("host_power_factor")  # a rack's figure has its hosts
+    own = f"host_power_factor_{node.device.generation}"
+    hosts = default(own if own in DEFAULTS else "host_power_factor")
+    if node.device.devices is not None:
+        hosts = 1.0  # a rack's figure has its hosts
     return float(node.device.need("tdp")) * float(node.devices) * hosts
 
 
