@@ -336,6 +336,8 @@ DataRate = Annotated[Real, _U("B/s", "GB/s", high=1e19, slip="in Excel rates are
 Interval = Annotated[Real, _U("s", "h", high=3.6e12)]
 Epsilon = Annotated[Real, _U("1", "", open_low=True, high=1000, slip="a privacy budget above 10 protects little")]
 Delta = Annotated[Real, _U("1", "", open_low=True, high=0.1, slip="well below one over the number of samples")]
+LawExponent = Annotated[Real, _U("1", "", low=0.05, high=1, slip="published laws have exponents of 0.2 to 0.6")]
+LawScale = Annotated[Real, _U("1", "", low=1e-3, high=1e9, slip="published laws have scales of 100 to 10,000")]
 Ratio = Annotated[Real, _U("1", "")]
 Overhead = Annotated[Real, _U("1", "", high=5, slip="a share: 0.23, not 23")]
 Factor = Annotated[Real, _U("1", "", low=1, high=1e6)]

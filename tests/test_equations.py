@@ -49,6 +49,8 @@ USUAL: dict[str, tuple[float, float]] = {
     "workers": (8, 64),
     "message": (1e9, 3e6),
     "latency": (1e-6, 5e-6),
+    "draft_tokens": (4, 8),
+    "acceptance": (0.7, 1),
     "stages": (4, 16),
     "microbatches": (128, 8),
     "interleave": (1, 2),

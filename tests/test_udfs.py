@@ -186,8 +186,8 @@ def test_arguments_by_name() -> None:
         ("MLS_TCO", ("Nobodys",), "fleets has no 'Nobodys'; .* a spec text such as 'Mine; node = DGX_H100; nodes = "),
         ("MLS_SERVING", ("Llama3_70B", "#N/A", 4096), "hardware holds the error #N/A"),
         ("MLS_SERVING", (None, "H100", 4096), "model is empty"),
-        ("MLS_KVCACHE", ("Llama3_8B", 4, 96, 32, 2), "at most 4 arguments, got 5; .* write 4096 and not 4,096$"),
-        ("MLS_KVCACHE", ("Llama3_8B", 4096, 32, "fp16", 2), "takes at most 4 arguments, got 5$"),
+        ("MLS_KVCACHE", ("Llama3_8B", 4, 96, 32, 2, 1), "at most 5 arguments, got 6; .* write 4096 and not 4,096$"),
+        ("MLS_KVCACHE", ("Llama3_8B", 4096, 32, "fp16", "", 2), "takes at most 5 arguments, got 6$"),
     ],
 )
 def test_bad_words_are_refused_by_name(name: str, cells: tuple[Any, ...], words: str) -> None:

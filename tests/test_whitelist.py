@@ -55,6 +55,7 @@ AGREED: dict[str, list[str]] = {
     "INT": ["INT(2.9)", "INT(-2.1)", "INT(A4)", "INT(0.1*3*10)", "INT(4.35*100)", "INT(23/12)", "INT(24/12)"],
     "SQRT": ["SQRT(2)", "SQRT(0)"],
     "EXP": ["EXP(1)", "EXP(-700)"],
+    "TANH": ["TANH(0.5)", "TANH(-1E-9)", "TANH(400)"],
     "LN": ["LN(2)", "LN(1E-300)"],
     "LOG10": ["LOG10(1000)", "LOG10(2)"],
     "SIGN": ["SIGN(-3)", "SIGN(0)", "SIGN(A1)"],

@@ -46,7 +46,8 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
 # Answers in the unit of the arguments (name in Excel, number of arguments) ...
 _OF_ALIKE = {"maximum": ("MAX", 2), "minimum": ("MIN", 2), "abs": ("ABS", 1), "absolute": ("ABS", 1)}
 # ... and functions of one plain number. ROUNDUP is no ceiling: it rounds away from zero.
-_OF_NUMBER = {"sqrt": "SQRT({})", "exp": "EXP({})", "log": "LN({})", "log2": "LOG({},2)", "floor": "INT({})"}
+_OF_NUMBER = {"sqrt": "SQRT({})", "exp": "EXP({})", "tanh": "TANH({})", "log": "LN({})", "log2": "LOG({},2)"}
+_OF_NUMBER["floor"] = "INT({})"
 
 
 class NoNativeForm(TypeError):

@@ -43,7 +43,7 @@ NATIVE: dict[str, Native] = {
     "AVERAGEIF": Native("Rs", "R"),
     **dict.fromkeys(("LARGE", "SMALL"), Native("rs")),
     # numbers
-    **dict.fromkeys(("ABS", "INT", "SQRT", "EXP", "LN", "LOG10", "SIGN"), Native("s")),
+    **dict.fromkeys(("ABS", "INT", "SQRT", "EXP", "TANH", "LN", "LOG10", "SIGN"), Native("s")),
     **dict.fromkeys(("ROUND", "ROUNDUP", "ROUNDDOWN", "MOD", "POWER"), Native("ss")),
     "LOG": Native("s", "s"),
     "PI": Native(""),

@@ -1,4 +1,7 @@
-"""Pages of key-value caches when requests differ in length."""
+"""Pages of key-value caches when requests differ in length.
+
+1 - exp(-x) is written tanh(x/2) (1 + exp(-x)): the same, and exact where x is small.
+"""
 
 import numpy as np
 
@@ -15,7 +18,7 @@ def mean_length(*, seq_len: Tokens, length_scale: Tokens) -> Tokens:
     >>> round(mean_length(seq_len=2048, length_scale=1000), 1)
     871.0
     """
-    return length_scale * (1 - np.exp(-seq_len / length_scale))
+    return length_scale * np.tanh(seq_len / length_scale / 2) * (1 + np.exp(-seq_len / length_scale))  # type: ignore[no-any-return]
 
 
 @equation("kwon2023", group="Equations")
@@ -27,6 +30,8 @@ def mean_pages(*, seq_len: Tokens, length_scale: Tokens, page_size: Tokens = 16)
     >>> round(mean_pages(seq_len=2048, length_scale=1000), 2)
     54.87
     """
-    return (1 - np.exp(-np.ceil(seq_len / page_size) * page_size / length_scale)) / (  # type: ignore[no-any-return]
-        1 - np.exp(-page_size / length_scale)
+    return (  # type: ignore[no-any-return]
+        np.tanh(np.ceil(seq_len / page_size) * page_size / length_scale / 2)
+        * (1 + np.exp(-np.ceil(seq_len / page_size) * page_size / length_scale))
+        / (np.tanh(page_size / length_scale / 2) * (1 + np.exp(-page_size / length_scale)))
     )

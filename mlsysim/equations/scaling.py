@@ -1,7 +1,7 @@
 """Scaling laws: the loss that parameters and tokens buy, and how to split a budget between them."""
 
 from ..catalogue import equation
-from ..units import Flops, Fraction, Params, Quantity, Ratio, Tokens
+from ..units import Flops, LawExponent, LawScale, Params, Ratio, Tokens
 
 
 @equation("hoffmann2022", "besiroglu2024", group="Equations")
@@ -10,10 +10,10 @@ def chinchilla_loss(
     params: Params,
     tokens: Tokens,
     irreducible: Ratio = 1.8172,
-    param_scale: Quantity = 482.01,
-    param_exponent: Fraction = 0.3478,
-    token_scale: Quantity = 2085.43,
-    token_exponent: Fraction = 0.3658,
+    param_scale: LawScale = 482.01,
+    param_exponent: LawExponent = 0.3478,
+    token_scale: LawScale = 2085.43,
+    token_exponent: LawExponent = 0.3658,
 ) -> Ratio:
     """Final training loss of a dense transformer, in nats per token: irreducible + A / P^a + B / D^b.
 
@@ -31,10 +31,10 @@ def chinchilla_loss(
 def chinchilla_optimum(
     *,
     budget: Flops,
-    param_scale: Quantity = 482.01,
-    param_exponent: Fraction = 0.3478,
-    token_scale: Quantity = 2085.43,
-    token_exponent: Fraction = 0.3658,
+    param_scale: LawScale = 482.01,
+    param_exponent: LawExponent = 0.3478,
+    token_scale: LawScale = 2085.43,
+    token_exponent: LawExponent = 0.3658,
 ) -> Params:
     """Parameters of least loss at a training budget of 6 FLOP per parameter and token (equation 4 of the paper).
 
@@ -49,7 +49,7 @@ def chinchilla_optimum(
 
 
 @equation("hoffmann2022", group="Equations")
-def powerlaw_params(*, budget: Flops, params_at_zetta: Params, exponent: Fraction) -> Params:
+def powerlaw_params(*, budget: Flops, params_at_zetta: Params, exponent: LawExponent) -> Params:
     """Parameters that grow as a power of the training budget, from their number at 1e21 FLOP.
 
     Examples

@@ -145,7 +145,8 @@ def capacity(
         got = run(batch)
         return np.asarray(got.feasible & (got.itl <= gap) & (_first_token(got, free) <= first))
 
-    shape = np.broadcast_shapes(*(a.shape for a in (peak, free, spare, first, gap, prompt, answer, tried)))
+    given = [v for v in knobs.values() if v is not None]
+    shape = np.broadcast_shapes(*(a.shape for a in (peak, free, spare, first, gap, prompt, answer, tried, *given)))
     one = np.ones(shape)
     good = np.broadcast_to(keeps(one), shape).copy()
     batch = _largest(one, np.broadcast_to(run(None).batch, shape), keeps)

@@ -1,0 +1,132 @@
+"""What tests/test_edges.py calls: three things of round numbers, two legal values of every number, and the cases."""
+
+CHIP = (
+    "Chip; fp16 = 100 TFLOP/s; bf16 = 100 TFLOP/s; memory = 100 GB; bandwidth = 1 TB/s; memory_class = hbm; "
+    "tdp = 500 W; scale_up = 16; link = 100 GB/s; host_link = 10 GB/s; structured_sparsity = true; "
+    "price = 10000 USD; embodied_carbon = 100 kg"
+)
+LM = "LM; family = transformer; unit = token; params = 2B; layers = 16; hidden = 1024; heads = 8; kv_heads = 4"
+FLEET = (
+    f"F; nodes = 8; node = {{N; devices = 4; nics = 4; device = {{{CHIP}}}}}; "
+    "fabric = {X; topology = fat-tree; bandwidth = 50 GB/s}; "
+    "site = {S; grid = {G; carbon_intensity = 400 g/kWh; basis = direct}; pue = 1.2; wue = 1.5 L/kWh}"
+)
+HOUR, DAY, YEAR = 3600.0, 86400.0, 8760 * 3600.0
+DRAFT = "D; family = transformer; unit = token; params = 200M; layers = 4; hidden = 512; heads = 4; kv_heads = 4"
+THINGS = {"model": LM, "hardware": CHIP, "fleet": FLEET}
+
+# Two legal values of every number that a solver takes.
+USUAL: dict[str, tuple[float, float]] = {
+    "batch": (64, 128),
+    "seq_len": (512, 1000),
+    "efficiency": (0.5, 0.3),
+    "bandwidth_efficiency": (0.8, 0.6),
+    "reserve": (0.05, 0.99),
+    "tp": (1, 4),
+    "pp": (1, 2),
+    "microbatch": (1, 2),
+    "interleave": (1, 2),
+    "ep": (1, 1),
+    "zero_stage": (0, 3),
+    "dp": (1, 8),
+    "lora": (8, 64),
+    "overlap": (0.85, 0),
+    "straggler": (1, 1.5),
+    "output_tokens": (0, 333),
+    "cached_prefix": (0, 100),
+    "bits": (4, 8),
+    "sparsity": (0.5, 0.25),
+    "group_size": (128, 32),
+    "days": (30 * DAY, 2000 * DAY),
+    "mfu": (0.4, 0.1),
+    "life_years": (3 * YEAR, 5 * YEAR),
+    "embodied_carbon": (100, 50),
+    "usd_per_kwh": (0.1 / 3.6e6, 0.2 / 3.6e6),
+    "usd_per_device": (10_000, 20_000),
+    "server": (0.5, 0.1),
+    "network": (0.2, 0.1),
+    "facility": (150, 100),
+    "staff": (600, 0),
+    "maintenance": (0.05, 0),
+    "residual_share": (0, 0.2),
+    "utilisation": (1, 0.5),
+    "max_batch": (8, 64),
+    "page_size": (16, 64),
+    "mean_len": (256, 100),
+    "gemm_efficiency": (0.5, 0.3),
+    "flash_efficiency": (0.5, 0.3),
+    "injection": (10e9, 50e9),
+    "steps": (8, 20),
+    "tokens_per_step": (50, 20),
+    "acceptance": (0.7, 0.4),
+    "draft_tokens": (4, 2),
+    "link": (50e9, 10e9),
+    "cp": (1, 2),
+    "input_tokens": (512, 1000),
+    "devices": (8, 16),
+    "message": (1e9, 3e6),
+    "nodes": (1, 2),
+    "port": (50e9, 25e9),
+    "latency": (60, 20),
+    "arrival_rate": (1, 3),
+    "replicas": (1, 2),
+    "hours": (100 * HOUR, 1000 * HOUR),
+    "save_time": (60, 10),
+    "recovery_time": (300, 100),
+    "interval": (HOUR, 4 * HOUR),
+    "failures_per_node_day": (0.0065 / DAY, 0.003 / DAY),
+    "storage_bandwidth": (10e9, 2e9),
+    "writers": (1, 8),
+    "limit": (500e9, 10e9),
+    "megawatts": (1e6, 5e6),
+    "share": (0.5, 1),
+    "tokens_per_s_per_device": (1000, 300),
+    "usd_per_device_hour": (3 / 3600, 2 / 3600),
+    "margin": (0.2, 0),
+    "requests_per_s": (5, 50),
+    "ttft": (5, 2),
+    "itl": (0.5, 0.2),
+    "headroom": (0.3, 0.1),
+    "peak_to_mean": (1, 2),
+    "spares": (1, 0),
+    "tokens": (1e10, 3e10),
+}
+# where one name means two things: the values for one solver
+OWN: dict[str, tuple[float, float]] = {"throughput.output_tokens": (333, 100), "token_price.output_tokens": (333, 100),
+                                       "batch_limit.output_tokens": (333, 100), "capacity.output_tokens": (333, 100),
+                                       "throughput.max_batch": (64, 8), "power_budget.devices": (8, 4),
+                                       "collective.latency": (1e-5, 1e-6)}  # fmt: skip
+CASES = [
+    ("roofline", {}),
+    ("roofline", {"training": True}),
+    ("roofline", {"training": True, "lora": 8, "zero_stage": 2, "recompute": "full"}),
+    ("serving", {"seq_len": 512, "tp": 2}),
+    ("serving", {"seq_len": 512, "draft": DRAFT}),
+    ("serving", {"seq_len": 512, "decode_hardware": CHIP, "link": 50e9}),
+    ("throughput", {"input_tokens": 512, "output_tokens": 333}),
+    ("token_price", {"usd_per_device_hour": 3 / 3600, "input_tokens": 512, "output_tokens": 333}),
+    ("capacity", {"requests_per_s": 5, "input_tokens": 512, "output_tokens": 333}),
+    ("batch_limit", {"input_tokens": 512, "output_tokens": 333, "latency": 60, "arrival_rate": 1}),
+    ("collective", {"devices": 8, "message": 1e9, "port": 50e9}),
+    ("reliability", {"hours": 100 * HOUR}),
+    ("checkpoint", {"storage_bandwidth": 10e9}),
+    ("power_budget", {"megawatts": 1e6}),
+    ("training_run", {"tokens": 1e10, "batch": 64, "pp": 2}),
+    ("kvcache", {"seq_len": 512}),
+    ("memory", {}),
+    ("memory", {"training": True, "lora": 8, "zero_stage": 2}),
+    ("software", {}),
+    ("software", {"regime": "decode", "flash": False}),
+    ("batching", {"seq_len": 512}),
+    ("streaming", {}),
+    ("streaming", {"phase": "prefill"}),
+    ("reasoning", {"steps": 8}),
+    ("training", {"batch": 64, "pp": 2}),
+    ("compression", {}),
+    ("compression", {"method": "pruning", "sparsity": 0.5, "structured": "structured"}),
+    ("compression", {"method": "pruning", "sparsity": 0.5}),
+    ("sustainability", {"days": 30 * DAY}),
+    ("tco", {}),
+    ("power", {}),
+]
+SOLVERS = sorted({name for name, _ in CASES})
