@@ -31,6 +31,7 @@ from .api_systems import (
     TopologyModel,
     TransformationModel,
 )
+from .api_analysis import SensitivitySolver, SynthesisSolver
 from .catalogue import CATALOGUE
 from .equations.economics import activity_power, carbon, gpu_hour, ironlaw, ironlaw_devices, residual, token_cost
 from .equations.network import allreduce, alltoall, bubble, tree_allreduce
@@ -42,6 +43,11 @@ from .equations.roofline import attainable, ridge_point, roofline_time
 from .equations.scaling import chinchilla_loss, chinchilla_optimum, powerlaw_params
 from .equations.transformer import chinchilla_params, chinchilla_tokens, kv_size, mla_size, train_flops
 from .errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments
+from .solvers.analysis import sensitivity, synthesis
+from .solvers.inverse import solve_for
+from .solvers.levers import elasticities
+from .solvers.walls import walls
+from .solvers.why import why
 from .solvers.batches import batch_limit
 from .solvers.algorithm import compression
 from .solvers.batching import batching
@@ -89,8 +95,10 @@ __all__ = [
     "ReliabilityModel",
     "ResponsibleEngineeringModel",
     "ScalingModel",
+    "SensitivitySolver",
     "ServingModel",
     "SustainabilityModel",
+    "SynthesisSolver",
     "Systems",
     "TailLatencyModel",
     "TopologyModel",
@@ -119,6 +127,7 @@ __all__ = [
     "collective",
     "compression",
     "efficiency",
+    "elasticities",
     "erlang_c",
     "goodput",
     "gpu_hour",
@@ -145,12 +154,15 @@ __all__ = [
     "roofline",
     "roofline_time",
     "safety",
+    "sensitivity",
     "serving",
     "software",
     "sojourn_tail",
     "streaming",
     "speculation",
+    "solve_for",
     "sustainability",
+    "synthesis",
     "tail_latency",
     "tco",
     "throughput",
@@ -162,4 +174,6 @@ __all__ = [
     "training_run",
     "transformation",
     "tree_allreduce",
+    "walls",
+    "why",
 ]

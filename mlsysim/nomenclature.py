@@ -202,6 +202,12 @@ TEXTS: dict[str, str] = {
     "replicas": "Equal servers (groups of tp devices) that share the load",
     "statistic": "Latency that the bound holds for",
     "training_run.usd_per_device_hour": "Rental of one device for one hour, electricity included; blank: owned, see tco",
+    # analysis
+    "perturbation": "Relative step by which each ceiling is raised",
+    "synthesis.latency": "Time of one inference step wanted",
+    "synthesis.hardware": "Key of a device whose efficiency, memory class and launch time are assumed; blank: generic HBM",
+    "walls.model": "Key of the model, or its spec text; blank, with hardware blank too: the list alone",
+    "walls.hardware": "Key of the accelerator, or its spec text; goes with model",
     # where one name of the promise means two things
     "carbon.intensity": "Carbon intensity of the electricity",
     "transformation.workers": "Parallel workers (cores) that prepare samples",

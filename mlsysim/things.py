@@ -324,8 +324,33 @@ class Band(Thing):
     generations: str  # of silicon that the rows cover, separated by spaces
 
 
+@dataclass(frozen=True, kw_only=True)
+class Accuracy(Thing):
+    """How far this version is off the published measurements of one kind; errors as fractions of the measured figure."""
+
+    category: str
+    rows: Count | None = None  # judged
+    sources: Count | None = None
+    skipped: Count | None = None  # rows that no public call can express
+    median: Ratio | None = None  # absolute error
+    by_source: Ratio | None = None  # mean over sources of their medians
+    p90: Ratio | None = None
+    banded: Count | None = None  # rows whose prediction has a range
+    coverage: Share | None = None  # of them inside
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wall(Thing):
+    """One of the 22 walls of the cheat sheet, in its words."""
+
+    number: Count
+    one_liner: str
+
+
+WALLS = Registry("walls", Wall, "walls.toml")
 EFFICIENCY = Registry("efficiency", Efficiency, "efficiency.toml")
 BANDS = Registry("bands", Band, "bands.toml")
+ACCURACY = Registry("accuracy", Accuracy, "accuracy.toml")
 PRECISIONS = Registry("precision", Precision, "precisions.toml")
 PRICES = Registry("prices", Price, "prices.toml")
 HARDWARE = Registry("hardware", Device, "hardware.toml")

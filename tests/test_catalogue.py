@@ -78,6 +78,11 @@ PROMISE = {
     "MLS_POWER_BUDGET(megawatts, hardware, [metric], [datacenter], [options])": "",
     "MLS_TOKEN_PRICE(model, hardware, usd_per_device_hour, input_tokens, output_tokens, [metric], [utilisation], "
     "[precision], [tp], [options])": "USD/Mtoken",
+    "MLS_SENSITIVITY(model, hardware, [metric], [batch], [precision], [perturbation], [options])": "",
+    "MLS_SYNTHESIS(model, latency, [metric], [batch], [precision], [efficiency], [options])": "GB/s",
+    "MLS_WALLS([model], [hardware])": "",
+    f"MLS_WHY(function_name, {', '.join(f'[argument{i}]' for i in range(1, 13))})": "",
+    "MLS_HASH(cells)": "",
     "MLS_GET(registry, key, field)": "",
     "MLS_SPEC(registry, key)": "",
     "MLS_SOURCE(registry, key, field, [part])": "",
@@ -115,6 +120,9 @@ METRICS = {
     "batch_limit": "batch latency_mean latency_p99 queue_wait utilisation feasible shortfall",
     "power_budget": "devices nodes it_kw facility_kw tokens_per_s",
     "token_price": "blended input output usd_per_request feasible shortfall",
+    "sensitivity": "binding peak_flops memory_bandwidth memory_capacity host_link overhead efficiency latency feasible "
+    "shortfall",
+    "synthesis": "bandwidth flops memory_capacity ridge device",
     "compression": "compression_ratio compressed_size_gb memory_savings_pct inference_speedup estimated_accuracy_delta",
     "sustainability": "carbon_footprint_kg total_energy_kwh it_energy_kwh water_usage_liters pue embodied_carbon_kg",
     "tco": "tco_usd capex_usd total_opex_usd opex_energy_usd opex_maintenance_usd carbon_footprint_kg usd_per_gpu_hour",
@@ -150,6 +158,9 @@ DEFAULTS = {
     ("safety", "subgroup"): 0.01,
     ("topology", "kind"): "fat_tree",
     ("tail_latency", "cv"): 1,
+    ("sensitivity", "precision"): "fp16",
+    ("sensitivity", "perturbation"): 0.1,
+    ("synthesis", "precision"): "fp16",
 }
 
 
@@ -216,7 +227,7 @@ def test_every_number_has_a_unit() -> None:
         for name, hint in entry.metrics.items():
             if hint == Flag or codes_of(hint) or (is_table(entry) and hint == Texts):
                 continue
-            assert unit_of(hint) or name in ("bottleneck", "feasible", "hardware_support", "parallelism"), (
+            assert unit_of(hint) or name in ("bottleneck", "device", "feasible", "hardware_support", "parallelism"), (
                 entry.name,
                 name,
             )

@@ -189,12 +189,12 @@ def _unpriced(node: Node) -> Node:
 
 def test_the_native_spec_of_every_row_is_the_row(values: Workbook) -> None:
     """What the sheet's text formula spells is read back as exactly the thing of the registry."""
-    from workbook.sheets.registries import REGISTRY_OF, SHEETS, TABLES
+    from workbook.sheets.registries import CALIBRATION, REGISTRY_OF, SHEETS, TABLES
 
     count = 0
     for sheet_name, (_, _, registries) in SHEETS.items():
         sheet = values[sheet_name]
-        for registry in registries:
+        for registry in registries if registries is not CALIBRATION else ():  # that has no spec
             area = sheet.tables[TABLES[registry.kind]].ref
             header, *rows = [[c.value for c in row] for row in sheet[area]]
             for row in rows:

@@ -34,6 +34,7 @@ _STATIC = {
     "parallelism",
     "bubble_fraction",
     "bottleneck",
+    "binding",
 }
 
 

@@ -6,17 +6,23 @@ Small functions over scalars; `_elementwise` lets each take ranges and answers e
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mlsysim.errors import MissingFact, MlsysError, OutOfDomain, UnknownName
+from mlsysim.errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments
 from mlsysim.registry import Registry, Thing, face, fields, fold, near_fields, spec
+from mlsysim.solvers.why import why
 from mlsysim.things import (
+    ACCURACY,
+    BANDS,
     COMPONENTS,
     DEFAULTS,
+    EFFICIENCY,
     FABRICS,
     FLEETS,
     GRIDS,
@@ -28,16 +34,18 @@ from mlsysim.things import (
     RACKS,
     SITES,
     STORAGE,
+    WALLS,
 )
 from mlsysim.units import SYMBOLS, unit_of
 from mlsysim.version import __version__
 
-from .arguments import Argument
+from .arguments import Argument, excel_params, one_call
 from .cells import TEXT_LIMIT, Block, Cell, as_objects, block, is_blank, is_error, outward, refusal
 from .publish import Published
 
 REGISTRIES: tuple[Registry[Any], ...] = (
     HARDWARE, MODELS, FLEETS, NODES, FABRICS, SITES, GRIDS, PRICES, STORAGE, RACKS, COMPONENTS, PRECISIONS, DEFAULTS,
+    EFFICIENCY, BANDS, ACCURACY, WALLS,
 )  # fmt: skip
 _ALSO: dict[str, Registry[Any]] = {
     "clusters": FLEETS,
@@ -201,13 +209,19 @@ def _table(
     return Published(name, summary, GROUP, texts, run)
 
 
-def metrics_table(published: Mapping[str, Published], name: str) -> Block:
-    """Metrics of a function with their units, headline first."""
+def _function(published: Mapping[str, Published], name: str) -> Published:
+    """A published function by its name, with or without the prefix."""
     key = name.strip().upper()
     function = published.get(key) or published.get(f"MLS_{key}")
     if function is None:
         near = difflib.get_close_matches(key, published, n=3, cutoff=0.4)
         raise UnknownName(f"no function {name!r}; did you mean {', '.join(near) or 'MLS_SERVING'}?")
+    return function
+
+
+def metrics_table(published: Mapping[str, Published], name: str) -> Block:
+    """Metrics of a function with their units, headline first."""
+    function = _function(published, name)
     entry = function.entry
     if entry is None:
         raise UnknownName(f"{function.name} has one answer only")
@@ -215,8 +229,55 @@ def metrics_table(published: Mapping[str, Published], name: str) -> Block:
     return [[n, u.face if (u := unit_of(h)) else ""] for n, h in hints.items()]
 
 
+def explain(published: Mapping[str, Published], cells: Sequence[Any]) -> str:
+    """Why a function answers what it answers; its arguments follow its name in their Excel order."""
+    name, *rest = cells
+    cell = as_objects(name)
+    if cell.ndim or not isinstance(cell.item(), str) or is_blank(cell.item()) or is_error(cell.item()):
+        raise OutOfDomain("MLS_WHY: function_name must be one text, such as MLS_ROOFLINE")
+    function = _function(published, cell.item())
+    if function.entry is None:
+        raise UnknownName(f"{function.name} looks something up; MLS_WHY explains functions that compute")
+    params = excel_params(function.entry)
+    blank = [as_objects(c) for c in rest[len(params) :]]
+    if any(c.ndim or not is_blank(c.item()) for c in blank):
+        raise WrongArguments(
+            f"MLS_WHY: {function.name} takes {len(params)} arguments: {', '.join(p.name for p in params)}"
+        )
+    cells = [*rest[: len(params)], *[None] * (len(params) - len(rest))]
+    given, metric = one_call(function.entry, params, cells)
+    return why(function.entry.name, metric=metric or None, **given)
+
+
+def checksum(cells: Any) -> str:
+    """Twelve hexadecimal digits that change when a cell, or the shape of the range, changes (SHA-256).
+
+    Numbers count to 15 digits, as Excel keeps them; TRUE counts as 1, because LibreOffice delivers it so.
+    """
+    array = np.atleast_2d(as_objects(cells))
+    texts = [[_canonical(c) for c in row] for row in array]
+    return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()[:HASH_DIGITS]
+
+
+def _canonical(cell: Any) -> str:
+    if is_error(cell):
+        raise OutOfDomain(f"MLS_HASH: cells holds the error {cell}")
+    if cell is None or cell == "":
+        return ""
+    if isinstance(cell, str):
+        return f"t{cell}"
+    if not math.isfinite(cell):
+        raise OutOfDomain("MLS_HASH: cells holds a number that is not finite")
+    return f"n{float(cell) + 0.0:.15g}"
+
+
 REGISTRY_TEXT = "Registry: " + ", ".join(r.name for r in REGISTRIES)
 KEY_TEXT = "Key of the row, or its spec text"
+WHY_ARGUMENTS = (
+    Argument("function_name", "Function to explain, such as MLS_ROOFLINE", False),
+    *(Argument(f"argument{i}", f"Argument {i} of that function, in its own order", True) for i in range(1, 13)),
+)
+HASH_DIGITS = 12
 FIELD_TEXT = "Field, such as memory, bandwidth, fp16, tdp, price, params, layers"
 
 
@@ -236,5 +297,10 @@ def tools(published: Mapping[str, Published]) -> list[Published]:
         _tool("MLS_CONVERT", convert, "A number in another unit of the same dimension.",
               {"value": (float, "Number to convert"), "unit_from": (str, "Unit it is in, such as GiB, Gb/s or kWh"),
                "unit_to": (str, "Unit wanted, such as GB, GB/s or J")}, 3),
+        Published("MLS_WHY", "The wall that binds an answer and the next-best levers, in words with numbers.",
+                  "Analysis", WHY_ARGUMENTS, lambda cells: explain(published, cells)),
+        Published("MLS_HASH", "Short checksum of a range: it changes when any cell of it does.", GROUP,
+                  (Argument("cells", "Range to sum up; formats do not count", False),),
+                  lambda cells: checksum(cells[0])),
         Published("MLS_VERSION", "Version of the engine that answers.", GROUP, (), lambda _: __version__),
     ]  # fmt: skip

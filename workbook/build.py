@@ -14,20 +14,23 @@ from udfs import FUNCTIONS
 
 from .finalize import finalize
 from .plan import read_plan
+from .sheets.accuracy import add_accuracy
 from .sheets.charts import add_roofline_points
 from .sheets.checks import add_checks
 from .sheets.decision import add_decision, figures
-from .sheets.engine import add_engine, add_engine_live, twin_row
+from .sheets.engine import add_engine, add_engine_live, twin_row, version_row
 from .sheets.functions import add_functions
 from .sheets.inputs import add_inputs
 from .sheets.options import add_options
 from .sheets.physics import add_physics, twins
 from .sheets.registries import add_registries, add_sources
 from .sheets.tco import add_tco
+from .sheets.walls import add_block, add_walls
 from .style import add_styles
 
-ORDER = ("Decision", "Inputs", "Options", "Engine_Live", "Engine", "TCO", "Physics", "Reg_Hardware", "Reg_Models",
-         "Reg_Systems", "Reg_Infra", "Reg_Prices", "Reg_Sources", "Functions", "Checks")  # fmt: skip
+ORDER = ("Decision", "Inputs", "Options", "Engine_Live", "Engine", "TCO", "Accuracy", "Walls", "Physics",
+         "Reg_Hardware", "Reg_Models", "Reg_Systems", "Reg_Infra", "Reg_Prices", "Reg_Calibration", "Reg_Sources",
+         "Functions", "Checks")  # fmt: skip
 
 
 def build(out: Path, *, options: int | None = None, force: bool = False) -> dict[tuple[str, str], str]:
@@ -65,11 +68,15 @@ def draft_book(count: int | None = None) -> Workbook:
     out_of_range = add_inputs(book, inputs)
     add_options(book, options)
     add_engine_live(book, n, equations)
+    walls = version_row(len(equations)) + 2
+    add_block(book, walls)
     add_engine(book, n)
     add_roofline_points(book["Engine"], n)
     add_tco(book, n)
     add_physics(book, {t.name: twin_row(i) for i, t in enumerate(equations)})
     add_registries(book)
+    add_accuracy(book)
+    add_walls(book, walls)
     add_sources(book)
     add_functions(book)
     add_checks(book, n, equations, out_of_range, figures(n))

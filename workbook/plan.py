@@ -37,6 +37,7 @@ class Input:
     whole: bool = False
     choices: str | None = None  # defined name that feeds the dropdown
     adverse: str = "high"  # the end that costs more
+    optional: bool = False  # blank: the engine decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,11 @@ def _input(row: dict[str, Any]) -> Input:
     """An input row; one with `default` takes figures and source from the registry of defaults."""
     common = {"block": row["block"], "name": row["name"], "label": row["label"], "unit": row["unit"],
               "minimum": row.get("min"), "maximum": row.get("max"), "whole": row.get("whole", False),
-              "choices": row.get("list"), "adverse": row.get("adverse", "high")}  # fmt: skip
+              "choices": row.get("list"), "adverse": row.get("adverse", "high"),
+              "optional": row.get("optional", False)}  # fmt: skip
     if "default" not in row:
-        own = {k: row.get(k, row["base"]) for k in ("low", "base", "high")}
+        base = None if row.get("optional") else row["base"]
+        own = {k: row.get(k, base) for k in ("low", "base", "high")}
         kind = "assumption" if row["note"].startswith("Assumption") else "choice"
         return Input(**common, **own, source="", url="", as_of=None, kind=kind, note=row["note"])
     default = DEFAULTS[row["default"]]

@@ -170,6 +170,11 @@ def difference(fill: str, color: str) -> DifferentialStyle:
     return DifferentialStyle(font=Font(color=color, bold=True), fill=PatternFill(bgColor=fill))
 
 
+def tint(fill: str) -> DifferentialStyle:
+    """Fill alone of a conditional format, for cells whose words say the same."""
+    return DifferentialStyle(fill=PatternFill(bgColor=fill))
+
+
 def protect(sheet: Worksheet) -> None:
     """Guard a calculation sheet against slips: no password, formats stay free."""
     sheet.protection.sheet = True

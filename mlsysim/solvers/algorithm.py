@@ -12,6 +12,7 @@ from ..errors import MissingFact, OutOfDomain
 from ..things import DEFAULTS, Device, Model, Precision
 from ..units import Bits, Change, Count, Flag, Gigabytes, Option, Percent, Ratio, Real, Share
 from .device import ceilings
+from .trainer import regime_of
 from .workload import activation_traffic, default, forward_flops, is_lm, refuse_unless, touched_bytes
 
 Method = Literal["quantization", "pruning", "distillation"]
@@ -117,8 +118,8 @@ def _pruned(wide: float, sparsity: Real, structured: str, supported: bool) -> tu
 
 def _step(model: Model, hardware: Device, fmt: Precision, read: Real, faster: Real) -> Real:
     """Time of one batch-1 step at a short context with `read` bits per weight, as the roofline solver has it."""
-    regime = "decode" if is_lm(model) else "image" if model.family == "cnn" else "prefill"
-    top = ceilings(hardware, fmt, "tiny" if hardware.group == "Tiny" else regime, None, None)
+    regime = regime_of(model, hardware, training=False)
+    top = ceilings(hardware, fmt, regime, None, None)
     steps, tokens = float(model.steps or 1), 1.0 if is_lm(model) else float(model.sequence or 1)
     flops = forward_flops(model, 1.0, 1.0)
     weights = touched_bytes(model, fmt, tokens) * read / float(fmt.weight_bits)

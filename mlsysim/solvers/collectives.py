@@ -95,7 +95,7 @@ class CollectiveResult(Result):
     time_validity: Validity
 
 
-@solver("patarasuk2009", group="Fleet", wall=14)
+@solver("patarasuk2009", group="Fleet")
 def collective(
     hardware: Device | str,
     *,
@@ -118,7 +118,7 @@ def collective(
     net = Links(float(hardware.need("link")), 1.0 if port is None else port, in_switch)
     time = gradient_time(message, devices + 0.0, devices / nodes, net)
     ring = 2 * (devices - 1) / devices * message
-    safe = np.maximum(time, np.finfo(float).tiny)  # one device: no traffic, no time
+    safe = np.where(time > 0, time, 1.0)  # one device: no traffic, no time
     band = spread("all-reduce", hardware.generation).where(np.asarray(nodes) == 1, NOT_VALIDATED)
     return CollectiveResult(
         time=time,

@@ -33,11 +33,10 @@ from ..units import (
 )
 from .bands import spread
 from .collectives import all_reduce, context_time, expert_time, gradient_time, links, send
-from .device import ceilings, one_chip, usable
+from .device import Stack, calibrated, ceilings, one_chip, usable
 from .node import Recompute
-from .trainer import step_compute, training_flops
+from .trainer import FUSED, regime_of, step_compute, training_flops
 from .workload import ATTENTION, activation_bytes, activation_traffic, default, is_lm, refuse_unless, training_state
-
 
 BACKWARD = 2 / 3  # of a step's compute
 
@@ -91,6 +90,7 @@ def training(
     sequence_parallel: Option[bool] = True,
     straggler: Option[Factor] = 1.0,
     in_switch: Option[bool] = False,
+    stack: Option[Stack] = "tuned",
     reserve: Option[Share | None] = None,
 ) -> DistributedResult:
     """Step time, throughput, communication and memory of one training step of the whole fleet.
@@ -114,12 +114,13 @@ def training(
     weights, gradients, optimizer = training_state(fmt)
     work = training_flops(model, length, recompute)
     stage = layers / plan["layers"] / tp / cp * microbatch
-    top = ceilings(node.device, fmt, "training", efficiency, None)
+    regime = regime_of(model, node.device, True)
+    rewrites = calibrated(node.device, fmt, regime, stack, "traffic", FUSED) / FUSED
+    top = ceilings(node.device, fmt, regime, efficiency, None, stack=stack)
     compute = step_compute(model, node.device, fmt, work, stage, tokens * layers / tp, tp, top, efficiency)
     dense, routed = (p * layers / plan["layers"] / tp for p in _parameters(model, ep))  # parameters of one device
-    moved = 3 * (
-        (dense + routed) * weights + activation_traffic(model, tokens, microbatch, weights) * stage / microbatch
-    )
+    touched = activation_traffic(model, tokens, microbatch, weights) * rewrites * layers / plan["layers"] / tp
+    moved = 3 * ((dense + routed) * weights + touched)
     compute = np.maximum(compute, moved / top.bandwidth)
 
     # communication of one micro-batch
@@ -139,8 +140,8 @@ def training(
     reduced = gradient_time(dense * gradients, dp * cp, per_node / (tp * pp), net)
     if model.family == "moe":  # each expert is reduced over its own copies only
         reduced = reduced + gradient_time(routed * gradients, dp * cp / ep, per_node / (tp * pp * ep), net)
-    # an all-reduce is a reduce-scatter and an all-gather: ZeRO-3 gathers twice and scatters once per micro-batch, ZeRO-2
-    # scatters once per micro-batch and gathers once per step
+    # an all-reduce is a reduce-scatter and an all-gather: ZeRO-3 gathers twice and scatters once per micro-batch,
+    # ZeRO-2 scatters once per micro-batch and gathers once per step
     rounds = np.where(zero_stage >= 3, 1.5 * m, np.where(zero_stage >= 2, 0.5 * m + 0.5, 1.0))
     hides = default("overlap") if overlap is None else overlap
     cover = np.where(zero_stage >= 3, m, np.where(zero_stage >= 2, m * BACKWARD, BACKWARD))
@@ -231,6 +232,8 @@ def _split(
 def _near(n: float, product: Real) -> str:
     if np.ndim(product):
         return ""
+    if product > n:
+        return f", got {float(product):g}; at most {n:g}"
     legal = [d for d in range(1, int(n) + 1) if n % d == 0]
     below = max((d for d in legal if d < product), default=1)
     above = min((d for d in legal if d > product), default=int(n))

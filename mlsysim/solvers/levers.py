@@ -143,8 +143,11 @@ def known(value: Any, entry: Entry, metric: str) -> Any:
     return value
 
 
-def moves(entry: Entry, given: Mapping[str, Any], metric: str, perturbation: float) -> list[Move]:
-    """Move every lever up by the share `perturbation` (down where up is not legal) and record what follows."""
+def moves(entry: Entry, given: Mapping[str, Any], metric: str, perturbation: float, down: bool = False) -> list[Move]:
+    """Move every lever up by the share `perturbation` (down where up is not legal) and record what follows.
+
+    With `down` they move down by that share only.
+    """
     base = entry.call(**given)
     before = known(getattr(base, metric) if metric else base, entry, metric)
     jobs = [(path, value, unit, given, before) for path, (value, unit) in levers(entry, given).items()]
@@ -153,15 +156,26 @@ def moves(entry: Entry, given: Mapping[str, Any], metric: str, perturbation: flo
         if param.unit is not None and given[param.name] is None and used is not None and np.all(np.isfinite(used)):
             start = {**given, param.name: used}
             jobs.append((param.name, used, param.unit, start, measured(entry, start, metric)[0]))
-    found = (_move(entry, start, metric, path, value, unit, perturbation, old) for path, value, unit, start, old in jobs)
+    steps = _steps_down if down else _steps
+    found = (
+        _move(entry, start, metric, path, value, unit, steps(value, unit, perturbation), old)
+        for path, value, unit, start, old in jobs
+    )
     return [m for m in found if m is not None]
 
 
 def _move(
-    entry: Entry, given: Mapping[str, Any], metric: str, path: str, value: Any, unit: Unit, p: float, before: Any
+    entry: Entry,
+    given: Mapping[str, Any],
+    metric: str,
+    path: str,
+    value: Any,
+    unit: Unit,
+    steps: Iterator[Any],
+    before: Any,
 ) -> Move | None:
     """The first legal step of a lever; None where every step is refused."""
-    for new in _steps(value, unit, p):
+    for new in steps:
         if not np.all(unit.mask(np.asarray(new, dtype=np.float64))):
             continue
         try:
@@ -179,6 +193,14 @@ def _steps(value: Real, unit: Unit, p: float) -> Iterator[Any]:
     up = np.maximum(np.rint(np.asarray(value) * (1 + p)), np.asarray(value) + 1)
     yield from (s if s.ndim else float(s) for s in (up, np.asarray(value) * 2.0, np.ceil(np.asarray(value) / 2.0))
                 if np.all(s != value))  # fmt: skip
+
+
+def _steps_down(value: Real, unit: Unit, p: float) -> Iterator[Any]:
+    if not unit.whole:
+        yield value * (1 - p)
+        return
+    below = np.minimum(np.rint(np.asarray(value) * (1 - p)), np.asarray(value) - 1)
+    yield from (s if s.ndim else float(s) for s in (below, np.floor(np.asarray(value) / 2.0)))
 
 
 def elasticities(

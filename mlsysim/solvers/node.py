@@ -30,7 +30,7 @@ from ..units import (
 )
 from .bands import spread
 from .device import Stack, calibrated, ceilings, memory_time, usable
-from .trainer import Work, step_compute, training_flops
+from .trainer import FUSED, Work, regime_of, step_compute, training_flops
 from .workload import (
     activation_bytes,
     activation_traffic,
@@ -45,7 +45,6 @@ from .workload import (
 )
 
 Recompute = Literal["none", "selective", "full"]
-FUSED = 2.0  # an activation is written once and read once
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def roofline(
         raise OutOfDomain(
             "roofline: zero_stage, dp, recompute and lora are of training; give training = TRUE with them"
         )
-    regime = _regime(model, hardware, training)
+    regime = regime_of(model, hardware, training)
     rewrites = calibrated(hardware, fmt, regime, stack, "traffic", FUSED) / FUSED
     if training:
         flops = _training_flops(model, batch, seq_len, recompute, lora)
@@ -115,7 +114,7 @@ def roofline(
     top = ceilings(hardware, fmt, regime, efficiency, bandwidth_efficiency, 1.0, footprint, stack)
     room = usable(hardware, reserve)
     shortfall = np.maximum(0.0, footprint - room)
-    rows = batch * seq_len * float(model.layers or 1)
+    rows = batch * _length(model, seq_len) * float(model.layers or 1)
     compute = step_compute(model, hardware, fmt, flops, 1.0, rows, 1.0, top, efficiency if training else 1.0)
     memory = memory_time(traffic, shortfall, top.bandwidth, hardware)
     passes = 3.0 if training else float(model.steps or 1)
@@ -146,14 +145,6 @@ def roofline(
         latency_p90=latency * band.high,
         latency_validity=band.status + 0 * np.asarray(batch, dtype=int),
     )
-
-
-def _regime(model: Model, hardware: Device, training: bool) -> str:
-    if hardware.group == "Tiny":
-        return "tiny"
-    if model.family == "cnn":
-        return "image_training" if training else "image"
-    return "training" if training else "decode" if is_lm(model) else "prefill"
 
 
 def _band(model: Model, training: bool) -> str:

@@ -14,11 +14,23 @@ from dataclasses import dataclass
 from ..things import Device, Model, Precision
 from ..units import Real
 from .device import Ceilings, calibrated
-from .workload import attention_flops, default, forward_flops
+from .workload import attention_flops, default, forward_flops, is_lm
 
 ATTENTION_PASSES = {"none": 3.0, "selective": 3.5, "full": 4.5}  # fused kernels score again in the backward pass
 MATRIX_PASSES = {"none": 3.0, "selective": 3.0, "full": 4.0}
 VALUE_BYTES = 2.0
+FUSED = 2.0  # an activation of an image model is written once and read once
+
+
+def regime_of(model: Model, hardware: Device, training: bool) -> str:
+    """The regime whose calibrated efficiencies hold for one step of a model on a device."""
+    if hardware.group == "Tiny":
+        return "tiny"
+    if model.family == "cnn":
+        return "image_training" if training else "image"
+    if training:
+        return "training"
+    return "decode" if is_lm(model) else "encoder"
 
 
 @dataclass(frozen=True, slots=True)

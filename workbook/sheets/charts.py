@@ -52,7 +52,7 @@ def add_cost_chart(sheet: Worksheet, row: int, count: int, lines: int, anchor: s
     chart.x_axis.tickLblPos = "low"
     chart.legend.position = "r"
     chart.y_axis.number_format = '#,##0.0,,"M"'
-    _size(chart, 12.6)
+    _size(chart, 12.4)
     sheet.add_chart(chart, anchor)
 
 
@@ -118,5 +118,5 @@ def add_roofline_chart(sheet: Worksheet, engine: Worksheet, count: int, anchor: 
     for axis, low in ((chart.x_axis, 0.1), (chart.y_axis, 1.0)):
         axis.scaling.logBase, axis.scaling.min = 10, low
         axis.number_format, axis.crosses = "General", "min"
-    _size(chart, 16.0)
+    _size(chart, 18.4)
     sheet.add_chart(chart, anchor)

@@ -136,6 +136,8 @@ def _of_option(i: int, count: int) -> list[Check]:
     year = {name: f"SUM({month_range(line, i, 1, 12)})" for name, line in
             (("upkeep", "maintenance"), ("staff", "staff"), ("facility", "facility"))}  # fmt: skip
     sound = f'IF({option_field("status", n)}="{OK}",0,1)'
+    rate, low, high = (f"Engine!${column}${ROW[name]}" for name in ("rate", "rate_p10", "rate_p90"))
+    inside = f"IF(ISTEXT({low}),0,IF(AND({low}<={rate},{rate}<={high}),0,1))"
     keys = f"Option {n}: device, site and precision stand exactly once in the registries"
     timeline = [
         (
@@ -154,6 +156,7 @@ def _of_option(i: int, count: int) -> list[Check]:
         (f"Option {n}: the row of Options is sound", sound, 0, "The column status of Options says what is wrong"),
         (keys, found, 0, "A key is missing or stands twice"),
         (f"Option {n}: its price stands exactly once in Reg_Prices", prices, 0, TWICE),
+        (f"Option {n}: throughput lies inside its own range, where it has one", inside, 0, OVERWRITTEN),
         *timeline,
         (f"Option {n}: present value equals Excel's NPV", _ratio(npv, at["pv"]), 1e-9, OVERWRITTEN),
         (f"Option {n}: purchase equals MLS_TCO", _ratio(bought, engine["purchase"]), 1e-9, DISAGREE),

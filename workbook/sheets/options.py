@@ -15,7 +15,7 @@ from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyl
 
 from ..plan import Option
 from ..style import CENTS, WHOLE, heading, page, put
-from .inputs import list_rule
+from .inputs import list_rule, point
 
 TOP = 5
 OK, NO_SERVER = "ok", "no server named"
@@ -59,11 +59,6 @@ def option_field(name: str, number: str) -> str:
 
 def _cell(name: str) -> str:
     return f"tblOptions[[#This Row],[{COLUMNS[name][0]}]]"
-
-
-def point(text: str) -> str:
-    """A number as text with a decimal point in every locale."""
-    return f'SUBSTITUTE({text}&"",MID(1/2&"",2,1),".")'
 
 
 def _look_up(table: str, column: str, key: str) -> str:

@@ -1,7 +1,8 @@
 """The registry sheets: one Excel table per registry, one row per thing, one column per field.
 
-Every table ends in a native `spec` column that spells its row as spec text, so that an edited figure or a new row
-reaches every engine cell through Excel's own dependencies.  Estimates have their own fill.
+Every table of things ends in a native `spec` column that spells its row as spec text, so that an edited figure or a
+new row reaches every engine cell through Excel's own dependencies.  The calibration has none: the engine reads its own.
+Estimates have their own fill.
 """
 
 from __future__ import annotations
@@ -17,10 +18,22 @@ from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyl
 from openpyxl.worksheet.worksheet import Worksheet
 
 from mlsysim.registry import Registry, Thing, face, fields
-from mlsysim.things import FABRICS, FLEETS, GRIDS, HARDWARE, MODELS, NODES, PRECISIONS, PRICES, SITES
+from mlsysim.things import (
+    BANDS,
+    EFFICIENCY,
+    FABRICS,
+    FLEETS,
+    GRIDS,
+    HARDWARE,
+    MODELS,
+    NODES,
+    PRECISIONS,
+    PRICES,
+    SITES,
+)
 from mlsysim.units import unit_of
 
-from ..style import DATE, page
+from ..style import DATE, page, protect
 
 TOP = 5  # header row of every table
 DECIMAL_POINT = '"."'
@@ -37,13 +50,22 @@ TABLES = {
     GRIDS.kind: "tblGrids",
     PRICES.kind: "tblPrices",
     PRECISIONS.kind: "tblPrecisions",
+    EFFICIENCY.kind: "tblEfficiency",
+    BANDS.kind: "tblBands",
 }
+CALIBRATION: tuple[Registry[Any], ...] = (EFFICIENCY, BANDS)  # shown, not read back
 SHEETS: dict[str, tuple[str, str, tuple[Registry[Any], ...]]] = {
     "Reg_Hardware": ("Hardware", "Accelerators and processors: dense rates, link rates per direction.", (HARDWARE,)),
     "Reg_Models": ("Models", "Neural networks by shape.", (MODELS,)),
     "Reg_Systems": ("Systems", "Fleets, servers, fabrics and number formats.", (FLEETS, NODES, FABRICS, PRECISIONS)),
     "Reg_Infra": ("Infrastructure", "Sites with PUE, water and tariff; electricity grids.", (SITES, GRIDS)),
     "Reg_Prices": ("Prices", "Dated prices, kept apart from specifications because they age.", (PRICES,)),
+    "Reg_Calibration": (
+        "Calibration",
+        "What kernels reach of a chip, and how far measurements lie from predictions. Shown, not read back: to "
+        "override, fill in the compute efficiency of Inputs.",
+        CALIBRATION,
+    ),
 }
 
 REGISTRY_OF: dict[type[Thing], Registry[Any]] = {r.kind: r for _, _, group in SHEETS.values() for r in group}
@@ -62,25 +84,23 @@ def this_row(kind: type[Thing], name: str) -> str:
 
 
 def add_registries(book: Workbook) -> None:
-    """Write the five registry sheets and the names that feed the dropdowns."""
+    """Write the registry sheets and the names that feed the dropdowns."""
     for sheet_name, (title, purpose, registries) in SHEETS.items():
         sheet = book.create_sheet(sheet_name)
-        page(
-            sheet,
-            title,
-            f"{purpose} Add your own rows below a table; orange italic cells are estimates.",
-            {},
-            freeze="B6",
-        )
+        own = "" if registries is CALIBRATION else " Add your own rows below a table."
+        page(sheet, title, f"{purpose}{own} Orange italic cells are estimates.", {}, freeze="B6")
         column = 1
         for registry in registries:
             column = _table(sheet, registry, column) + 2
-        last = get_column_letter(column - 3)  # without the last spec column, which no page can hold
+        # without the last spec column, which no page can hold
+        last = get_column_letter(column - 2 if registries is CALIBRATION else column - 3)
         sheet.print_area = f"A1:{last}{sheet.max_row}"
         sheet.print_title_rows, sheet.print_title_cols = f"{TOP}:{TOP}", "A:A"
         sheet.page_setup.paperSize = sheet.PAPERSIZE_A3
         sheet.page_setup.fitToWidth = max(1, round(column / 14))
         sheet.sheet_properties.tabColor = "9CA3AF"
+        if registries is CALIBRATION:
+            protect(sheet)
     for registry in (HARDWARE, MODELS, NODES, SITES, PRECISIONS):
         name = f"list_{registry.name}"
         book.defined_names[name] = DefinedName(name, attr_text=f"{TABLES[registry.kind]}[key]")
@@ -100,7 +120,7 @@ def _table(sheet: Worksheet, registry: Registry[Any], left: int) -> int:
         "url",
         "as_of",
         "status",
-        "spec",
+        *([] if registry in CALIBRATION else ["spec"]),
     ]
     if registry is PRICES:
         headings.insert(-1, "lookup")
@@ -133,7 +153,8 @@ def _row(
     values += [(kinds[0] if kinds else "sourced", "mls estimate" if "estimate" in kinds else "mls fact")]
     if "lookup" in headings:
         values.append((_lookup(type(thing)), "mls formula"))
-    values.append((formula, "mls formula"))
+    if "spec" in headings:
+        values.append((formula, "mls formula"))
     for i, (value, style) in enumerate(values):
         cell = sheet.cell(r, left + i, value)
         cell.style = style
@@ -176,7 +197,8 @@ def _make_table(sheet: Worksheet, kind: type[Thing], headings: list[str], ref: s
         table.autoFilter = AutoFilter(ref=ref)
     table.tableStyleInfo = TableStyleInfo(name="TableStyleLight1", showRowStripes=True)
     table.tableColumns = [TableColumn(id=i, name=text) for i, text in enumerate(headings, start=1)]
-    table.tableColumns[-1].calculatedColumnFormula = TableFormula(attr_text=formula[1:])
+    if "spec" in headings:
+        table.tableColumns[-1].calculatedColumnFormula = TableFormula(attr_text=formula[1:])
     if "lookup" in headings:
         lookup = table.tableColumns[headings.index("lookup")]
         lookup.calculatedColumnFormula = TableFormula(attr_text=_lookup(kind)[1:])

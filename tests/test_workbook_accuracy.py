@@ -1,0 +1,283 @@
+"""How wrong the plan may be, on the sheets: ranges beside figures, the rule for too close, the table of errors."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import accuracy_table
+import openpyxl
+import pytest
+from openpyxl.workbook import Workbook
+
+from mlsysim import throughput
+from mlsysim.registry import DATA
+from mlsysim.things import ACCURACY, BANDS, EFFICIENCY
+from udfs import FUNCTIONS
+from workbook.engine import evaluate
+from workbook.recalc import recalc
+from workbook.sheets.accuracy import ORIGINS
+from workbook.sheets.decision import R
+from workbook.sheets.engine import DERIVED, ROW
+
+COLUMNS = "DEFG"
+
+
+@pytest.fixture(scope="module")
+def values(plan: Path) -> Workbook:
+    return openpyxl.load_workbook(plan, data_only=True)
+
+
+# ------------------------------------------------------------------ the data behind
+
+
+def test_the_table_of_errors_follows_from_the_measurements() -> None:
+    assert (DATA / "accuracy.toml").read_text("utf-8") == accuracy_table.toml(), "run tests/accuracy_table.py"
+
+
+def test_every_kind_of_measurement_has_its_words() -> None:
+    assert set(ACCURACY) <= set(accuracy_table.TITLES)
+
+
+@pytest.mark.parametrize("name", ["efficiency", "bands", "accuracy"])
+def test_the_registry_functions_know_the_calibration(name: str) -> None:
+    keys = [row[0] for row in FUNCTIONS["MLS_LIST"](name)]
+    assert keys == list({"efficiency": EFFICIENCY, "bands": BANDS, "accuracy": ACCURACY}[name])
+    assert FUNCTIONS["MLS_SPEC"](name, keys[0]).startswith(f"{keys[0]}; ")
+    assert FUNCTIONS["MLS_GET"]("bands", "all-reduce", "rows") == BANDS["all-reduce"].rows
+    assert FUNCTIONS["MLS_SOURCE"]("accuracy", "decode_bs1", "median", "kind") == "derived"
+
+
+# ------------------------------------------------------------------ the sheet Accuracy
+
+
+def rows_of(book: Workbook, title: str) -> list[list[Any]]:
+    """The rows below a block's title and headings, up to the first blank one."""
+    sheet = book["Accuracy"]
+    start = next(c.row for c in sheet["A"] if c.value == title)
+    out = []
+    for row in sheet.iter_rows(min_row=start + 1, values_only=True):
+        if row[0] is None:
+            break
+        out.append(list(row))
+    return out
+
+
+def test_accuracy_shows_every_range(values: Workbook) -> None:
+    _, *rows = rows_of(values, "Ranges by regime")
+    shown = {row[0]: row[1:6] for row in rows[: len(BANDS)]}
+    assert shown == {b.title: [b.rows, b.sources, b.generations, b.low, b.high] for b in BANDS.values()}
+
+
+def test_accuracy_shows_every_error_and_their_sum(values: Workbook) -> None:
+    _, *rows, total = rows_of(values, "Errors on published measurements")
+    assert [row[0] for row in rows] == [a.title for a in ACCURACY.values()]
+    for row, a in zip(rows, ACCURACY.values(), strict=True):
+        assert row[1:] == [a.rows, a.sources, a.category, a.median, a.by_source, a.p90, a.banded, a.coverage, a.skipped]
+    inside = sum(a.banded * a.coverage for a in ACCURACY.values() if a.banded)
+    banded = sum(a.banded or 0 for a in ACCURACY.values())
+    assert total[7] == banded
+    assert total[8] == pytest.approx(inside / banded, rel=1e-12)
+    assert total[1] == sum(a.rows or 0 for a in ACCURACY.values())
+
+
+def test_accuracy_counts_the_constants_that_were_fitted(values: Workbook) -> None:
+    """Counted anew from the data files: values whose note says that they are a best fit."""
+    fitted = 0
+    for file in ("efficiency.toml", "defaults.toml"):
+        for row in tomllib.loads((DATA / file).read_text("utf-8")).values():
+            facts = [f for f in row.values() if isinstance(f, dict)]
+            fitted += sum(f.get("kind") == "derived" and "best fit" in f["note"] for f in facts)
+    shown = {row[0]: row[1] for row in rows_of(values, "Constants behind the figures (calibration and defaults)")}
+    assert shown[ORIGINS["fitted"]] == fitted > 10
+    assert shown["All"] == sum(shown[text] for text in ORIGINS.values())
+
+
+def test_the_calibration_is_a_registry_sheet(values: Workbook) -> None:
+    sheet = values["Reg_Calibration"]
+    assert {"tblEfficiency", "tblBands"} == set(sheet.tables)
+    header, first, *_ = sheet[sheet.tables["tblEfficiency"].ref]
+    record = {h.value: c.value for h, c in zip(header, first, strict=True)}
+    key = next(iter(EFFICIENCY))
+    assert (record["key"], record["compute"]) == (key, EFFICIENCY[key].compute)
+    assert "spec" not in record  # the engine reads its own table, so an edited row must not promise anything
+
+
+# ------------------------------------------------------------------ ranges on Engine and Decision
+
+
+def number_of(words: str) -> float:
+    return float(words.replace(" ", ""))
+
+
+def ends_of(words: str) -> tuple[float, float, str]:
+    found = re.fullmatch(r"([\d. ]+) to ([\d. ]+)(?:, (extrapolated|not validated))?", words)
+    assert found, words
+    return number_of(found[1]), number_of(found[2]), found[3] or "validated"
+
+
+def test_throughput_is_that_of_the_function(values: Workbook) -> None:
+    """The plan's rate and its range are those of MLS_THROUGHPUT at the chosen batch, written once."""
+    options, engine = values["Options"], values["Engine"]
+    head = {c.value: c.column for c in options[5]}
+    for i, column in enumerate(COLUMNS):
+        device, tp, precision = (options.cell(6 + i, head[n]).value for n in ("device", "TP", "precision"))
+        own = throughput("Llama3_70B", device, input_tokens=2048, output_tokens=512, batch=32 * tp, tp=tp,
+                         precision=precision)  # fmt: skip
+        for name, metric in (("rate", ""), ("rate_p10", "_p10"), ("rate_p90", "_p90")):
+            expected = getattr(own, f"tokens_per_s_per_device{metric}")
+            assert engine[f"{column}{ROW[name]}"].value == pytest.approx(expected, rel=1e-12)
+        assert engine[f"{column}{ROW['efficiency']}"].value == pytest.approx(own.efficiency_used, rel=1e-12)
+        assert values["Decision"][f"{column}{R['tokens_s']}"].value == pytest.approx(
+            own.tokens_per_s_per_device * 64, rel=1e-12
+        )
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [("ttft_1", "ttft_1_range"), ("ttft", "ttft_range"), ("itl", "itl_range"), ("tokens_s", "tokens_range"),
+     ("per_mtoken", "cost_range")],
+)  # fmt: skip
+def test_a_judged_figure_lies_inside_the_range_beside_it(values: Workbook, figure: str, words: str) -> None:
+    sheet = values["Decision"]
+    standings = {}
+    for column in COLUMNS:
+        low, high, standings[column] = ends_of(sheet[f"{column}{R[words]}"].value)
+        shown = sheet[f"{column}{R[figure]}"].value
+        assert low < high
+        assert low * 0.995 <= shown <= high * 1.005
+        assert R[words] == R[figure] + 1
+    at = ROW["rate_validity" if figure in ("tokens_s", "per_mtoken") else f"{figure}_validity"]
+    assert standings == {c: values["Engine"][f"{c}{at}"].value for c in COLUMNS}
+
+
+def test_a_figure_that_nothing_judges_says_so(values: Workbook) -> None:
+    said = {values["Decision"][f"{c}{R['itl_load_range']}"].value for c in COLUMNS}
+    assert said == {"not validated"}
+
+
+def test_cost_runs_against_throughput(values: Workbook) -> None:
+    """The dear end of a million tokens is that of the slow end of throughput."""
+    sheet, engine = values["Decision"], values["Engine"]
+    for c in COLUMNS:
+        cost, rate = sheet[f"{c}{R['per_mtoken']}"].value, engine[f"{c}{ROW['rate']}"].value
+        for end, of_rate in (("cost_high", "rate_p10"), ("cost_low", "rate_p90")):
+            expected = cost * rate / engine[f"{c}{ROW[of_rate]}"].value
+            assert sheet[f"{c}{R[end]}"].value == pytest.approx(expected, rel=1e-12)
+
+
+# ------------------------------------------------------------------ too close to call
+
+Ends = Callable[[float], tuple[Any, Any, str]]
+
+
+def judged(plan: Path, ends: Ends) -> dict[tuple[str, str], Any]:
+    """The workbook's values, were the ranges of throughput other ones."""
+    honest = FUNCTIONS["MLS_THROUGHPUT"]
+
+    def other(*cells: Any) -> Any:
+        metric = str(cells[4])
+        figure, _, end = metric.rpartition("_")
+        if figure != "tokens_per_s_per_device" or end not in ("p10", "p90", "validity"):
+            return honest(*cells)
+        rate = honest(*cells[:4], figure, *cells[5:])
+        return dict(zip(("p10", "p90", "validity"), ends(rate), strict=True))[end]
+
+    return evaluate(plan, {**FUNCTIONS, "MLS_THROUGHPUT": other}).values
+
+
+def costs(answers: dict[tuple[str, str], Any]) -> dict[str, float]:
+    return {c: answers["Decision", f"{c}{R['per_mtoken']}"] for c in COLUMNS}
+
+
+@pytest.mark.slow
+def test_narrow_ranges_name_the_lowest(plan: Path) -> None:
+    answers = judged(plan, lambda rate: (rate * 0.999, rate * 1.001, "validated"))
+    best = min(costs(answers).items(), key=lambda item: item[1])[0]
+    assert answers["Decision", "A3"].startswith("Lowest cost per million tokens: ")
+    assert {c: answers["Decision", f"{c}{R['near']}"] for c in COLUMNS} == {c: float(c == best) for c in COLUMNS}
+    assert "extrapolated" not in answers["Decision", f"D{R['tokens_range']}"]
+
+
+@pytest.mark.slow
+def test_ranges_that_meet_the_lowest_are_too_close(plan: Path) -> None:
+    """Whoever may cost no more than the lowest may cost at most."""
+    spread = 1.15
+    answers = judged(plan, lambda rate: (rate / spread, rate * spread, "validated"))
+    best = min(costs(answers).values())
+    near = {c: float(cost / spread <= best * spread) for c, cost in costs(answers).items()}
+    assert {c: answers["Decision", f"{c}{R['near']}"] for c in COLUMNS} == near
+    verdict = answers["Decision", "A3"]
+    assert verdict.startswith("Too close to call" if sum(near.values()) > 1 else "Lowest cost"), verdict
+
+
+@pytest.mark.slow
+def test_without_a_range_nothing_is_told_apart(plan: Path) -> None:
+    answers = judged(plan, lambda _: ("not validated",) * 3)
+    sheet = {name: {answers["Decision", f"{c}{R[name]}"] for c in COLUMNS} for name in ("near", "tokens_range")}
+    assert sheet == {"near": {1.0}, "tokens_range": {"not validated"}}
+    assert {answers["Decision", f"{c}{R['cost_range']}"] for c in COLUMNS} == {"not validated"}
+    assert answers["Decision", "A3"].startswith("Too close to call on cost per million tokens: all 4 options; ")
+    assert all(v is True for (s, a), v in answers.items() if s == "Checks" and re.fullmatch(r"E\d+", a))
+
+
+# ------------------------------------------------------------------ efficiency and cases
+
+
+def edited(plan: Path, tmp_path: Path, change: Callable[[Workbook], None]) -> Workbook:
+    book = openpyxl.load_workbook(plan)
+    change(book)
+    book.save(tmp_path / "edited.xlsx")
+    assert not recalc(tmp_path / "edited.xlsx", tmp_path / "answered.xlsx", FUNCTIONS).missing
+    return openpyxl.load_workbook(tmp_path / "answered.xlsx", data_only=True)
+
+
+def efficiency_row(book: Workbook) -> int:
+    return next(c.row for c in book["Inputs"]["A"] if str(c.value).startswith("Compute efficiency"))
+
+
+def test_a_blank_efficiency_is_calibrated_by_chip(values: Workbook) -> None:
+    assert values["Inputs"][f"B{efficiency_row(values)}"].value == "calibrated"
+    used = [values["Engine"][f"{c}{ROW['efficiency']}"].value for c in COLUMNS]
+    assert used[0] == used[1] > used[3]  # the same generation twice; AMD's matrix products reach less
+    assert [values["Decision"][f"{c}{R['efficiency']}"].value for c in COLUMNS] == used
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "cells", "used"),
+    [("Base", {"E": 0.3}, 0.3), ("Adverse", {"E": 0.3}, 0.3), ("Adverse", {"D": 0.2, "E": 0.3, "F": 0.4}, 0.2),
+     ("Favourable", {"D": 0.2, "E": 0.3, "F": 0.4}, 0.4), ("Favourable", {"D": 0.2}, None)],
+)  # fmt: skip
+def test_an_own_efficiency_overrides_in_every_case(
+    small_plan: Path, tmp_path: Path, case: str, cells: dict[str, float], used: float | None
+) -> None:
+    def change(book: Workbook) -> None:
+        book["Inputs"]["B4"] = case
+        for column, value in cells.items():
+            book["Inputs"][f"{column}{efficiency_row(book)}"] = value
+
+    calibrated = openpyxl.load_workbook(small_plan, data_only=True)["Engine"][f"D{ROW['efficiency']}"].value
+    book = edited(small_plan, tmp_path, change)
+    assert book["Engine"][f"D{ROW['efficiency']}"].value == pytest.approx(used or calibrated)
+
+
+@pytest.mark.slow
+def test_an_efficiency_beyond_one_fails_a_check(small_plan: Path, tmp_path: Path) -> None:
+    def change(book: Workbook) -> None:
+        book["Inputs"][f"E{efficiency_row(book)}"] = 1.5
+
+    assert edited(small_plan, tmp_path, change)["Decision"]["A3"].value.startswith(("Checks fail", "No option"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "end"), [("Adverse", "rate_p10"), ("Favourable", "rate_p90")])
+def test_a_case_takes_its_end_of_the_range_of_throughput(small_plan: Path, tmp_path: Path, case: str, end: str) -> None:
+    def change(book: Workbook) -> None:
+        book["Inputs"]["B4"] = case
+
+    engine = edited(small_plan, tmp_path, change)["Engine"]
+    assert engine[f"D{DERIVED['per_device']}"].value == engine[f"D{ROW[end]}"].value
