@@ -4,22 +4,23 @@ The public names, and nothing else.  Numbers are in base units (SI, byte, FLOP, 
 """
 
 from .api import (
-    WeightStreamingModel,
-    ScalingModel,
-    InferenceScalingModel,
-    EfficiencyModel,
-    ContinuousBatchingModel,
     CompressionModel,
+    ContinuousBatchingModel,
     DistributedModel,
     EconomicsModel,
+    EfficiencyModel,
     Engine,
     Hardware,
+    InferenceScalingModel,
     Infra,
     Models,
+    ScalingModel,
     ServingModel,
     SustainabilityModel,
     Systems,
+    WeightStreamingModel,
 )
+from .api_analysis import SensitivitySolver, SynthesisSolver
 from .api_planning import BatchingOptimizer, ParallelismOptimizer, PlacementOptimizer
 from .api_systems import (
     CheckpointModel,
@@ -31,49 +32,48 @@ from .api_systems import (
     TopologyModel,
     TransformationModel,
 )
-from .api_analysis import SensitivitySolver, SynthesisSolver
 from .catalogue import CATALOGUE
 from .equations.economics import activity_power, carbon, gpu_hour, ironlaw, ironlaw_devices, residual, token_cost
 from .equations.network import allreduce, alltoall, bubble, tree_allreduce
 from .equations.paging import mean_length, mean_pages
 from .equations.queueing import allen_cunneen, erlang_c, sojourn_tail
 from .equations.reliability import checkpoint_interval, goodput, mtbf
-from .equations.serving import speculation
 from .equations.roofline import attainable, ridge_point, roofline_time
 from .equations.scaling import chinchilla_loss, chinchilla_optimum, powerlaw_params
+from .equations.serving import speculation
 from .equations.transformer import chinchilla_params, chinchilla_tokens, kv_size, mla_size, train_flops
 from .errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments
+from .solvers.algorithm import compression
 from .solvers.analysis import sensitivity, synthesis
+from .solvers.batches import batch_limit
+from .solvers.batching import batching
+from .solvers.capacity import capacity
+from .solvers.collectives import collective
+from .solvers.data import ingestion, topology, transformation
+from .solvers.fleet import training
 from .solvers.inverse import solve_for
 from .solvers.levers import elasticities
-from .solvers.walls import walls
-from .solvers.why import why
-from .solvers.batches import batch_limit
-from .solvers.algorithm import compression
-from .solvers.batching import batching
-from .solvers.data import ingestion, topology, transformation
-from .solvers.collectives import collective
-from .solvers.fleet import training
 from .solvers.memory import memory
 from .solvers.node import roofline
-from .solvers.serving import kvcache, serving, throughput
 from .solvers.operations import power, sustainability, tco
+from .solvers.planning import power_budget, token_price
 from .solvers.queueing import queue, tail_latency
 from .solvers.reasoning import reasoning
 from .solvers.reliability import checkpoint, reliability
+from .solvers.run import training_run
 from .solvers.safety import safety
 from .solvers.scaling import chinchilla
+from .solvers.search import parallelism, placement
+from .solvers.serving import kvcache, serving, throughput
 from .solvers.software import efficiency, software
 from .solvers.streaming import streaming
-from .solvers.capacity import capacity
-from .solvers.planning import power_budget, token_price
-from .solvers.run import training_run
-from .solvers.search import parallelism, placement
+from .solvers.walls import walls
+from .solvers.why import why
 from .version import __version__
 
 __all__ = [
-    "BatchingOptimizer",
     "CATALOGUE",
+    "BatchingOptimizer",
     "CheckpointModel",
     "CompressionModel",
     "ContinuousBatchingModel",
@@ -112,8 +112,8 @@ __all__ = [
     "allreduce",
     "alltoall",
     "attainable",
-    "batching",
     "batch_limit",
+    "batching",
     "bubble",
     "capacity",
     "carbon",
@@ -158,9 +158,9 @@ __all__ = [
     "serving",
     "software",
     "sojourn_tail",
-    "streaming",
-    "speculation",
     "solve_for",
+    "speculation",
+    "streaming",
     "sustainability",
     "synthesis",
     "tail_latency",

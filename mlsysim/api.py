@@ -16,10 +16,10 @@ from .solvers.algorithm import CompressionResult, Method, compression
 from .solvers.batching import BatchingResult, batching
 from .solvers.fleet import DistributedResult, training
 from .solvers.node import PerformanceProfile, roofline
-from .solvers.serving import ServingResult, serving
 from .solvers.operations import EconomicsResult, SustainabilityResult, sustainability, tco
 from .solvers.reasoning import ReasoningResult, reasoning
 from .solvers.scaling import ScalingResult, chinchilla
+from .solvers.serving import ServingResult, serving
 from .solvers.software import Regime, SoftwareResult, software
 from .solvers.streaming import Phase, StreamingResult, streaming
 from .things import FABRICS, FLEETS, GRIDS, HARDWARE, MODELS, NODES, RACKS, SITES, STORAGE
@@ -239,9 +239,7 @@ class InferenceScalingModel:
         **options: Any,
     ) -> ReasoningResult:
         """See `mlsysim.reasoning`; further keywords are its options."""
-        return reasoning(
-            model, hardware, steps=reasoning_steps, seq_len=context_length, precision=precision, **options
-        )
+        return reasoning(model, hardware, steps=reasoning_steps, seq_len=context_length, precision=precision, **options)
 
 
 class UnknownAttribute(UnknownName, AttributeError):

@@ -58,7 +58,7 @@ TEXTS: dict[str, str] = {
     "draft": "Key of the draft model of speculative decoding, or its spec text; blank: none",
     "draft_tokens": "Tokens that the draft model proposes at a time; blank: the sourced default",
     "acceptance": "Share of proposed tokens that are accepted; blank: the sourced default",
-    "decode_hardware": "Key of the accelerator that decodes, where prefill runs apart, or its spec text; blank: the same",
+    "decode_hardware": "Key of the accelerator that decodes, if another one, or its spec text; blank: the same",
     "stack": "Software: a tuned server, a framework that launches operators one by one, or llama.cpp",
     "throughput.batch": "Requests in flight; blank: as many as memory holds",
     "cp": "Context-parallel devices, which share one sequence",
@@ -201,11 +201,11 @@ TEXTS: dict[str, str] = {
     "batch_limit.latency": "Longest time from arrival to the last token",
     "replicas": "Equal servers (groups of tp devices) that share the load",
     "statistic": "Latency that the bound holds for",
-    "training_run.usd_per_device_hour": "Rental of one device for one hour, electricity included; blank: owned, see tco",
+    "training_run.usd_per_device_hour": "Rental of a device for an hour, electricity included; blank: owned, see tco",
     # analysis
     "perturbation": "Relative step by which each ceiling is raised",
     "synthesis.latency": "Time of one inference step wanted",
-    "synthesis.hardware": "Key of a device whose efficiency, memory class and launch time are assumed; blank: generic HBM",
+    "synthesis.hardware": "Key of a device that lends efficiency, memory class and launch time; blank: generic HBM",
     "walls.model": "Key of the model, or its spec text; blank, with hardware blank too: the list alone",
     "walls.hardware": "Key of the accelerator, or its spec text; goes with model",
     # where one name of the promise means two things

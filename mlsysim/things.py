@@ -294,7 +294,7 @@ class Default(Thing):
 
 @dataclass(frozen=True, kw_only=True)
 class Efficiency(Thing):
-    """What kernels reach of a device: the row with the most selectors that hold answers; blank selectors hold always."""
+    """What kernels reach of a device: the row with most selectors that hold answers; blank selectors always hold."""
 
     regime: str  # decode, prefill, training, attention, image, image_training, tiny, or any
     stack: str | None = None  # one of STACKS
@@ -326,7 +326,7 @@ class Band(Thing):
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy(Thing):
-    """How far this version is off the published measurements of one kind; errors as fractions of the measured figure."""
+    """How far this version is off published measurements of one kind; errors as fractions of the measured figure."""
 
     category: str
     rows: Count | None = None  # judged

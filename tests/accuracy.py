@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from accuracy_mapping import Prediction, Skip
-from accuracy_other import MAPPING
+from accuracy_other import ARITHMETIC, MAPPING
 
 from mlsysim.errors import MlsysError
 
@@ -107,7 +107,7 @@ def report(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     banded = [(r["measured"]["value"], p) for t in tallies.values() for r, p in t.judged if p.low is not None]
     inside = sum(p.low <= v <= p.high for v, p in banded if p.low is not None and p.high is not None)
     return {
-        "subcategories": {name: t.summary() for name, t in tallies.items()},
+        "subcategories": {n: t.summary() | {"arithmetic": n in ARITHMETIC} for n, t in tallies.items()},
         "coverage": _round(100 * inside / len(banded)) if banded else None,
         "banded": len(banded),
     }
@@ -128,9 +128,11 @@ def show(table: dict[str, Any]) -> str:
     for name, s in sorted(table["subcategories"].items(), key=lambda x: (x[1]["category"], x[0])):
         cells = [f"{v:.1f}" if v is not None else "-" for v in (s["median_ape"], s["macro"], s["p90"], s["coverage"])]
         lines.append(
-            f"{name:26}{s['n']:>4}{s['sources']:>5}{s['skipped']:>6}{cells[0]:>10}{cells[1]:>11}{cells[2]:>8}{cells[3]:>11}"
+            f"{name + (' =' if s['arithmetic'] else ''):26}{s['n']:>4}{s['sources']:>5}{s['skipped']:>6}"
+            f"{cells[0]:>10}{cells[1]:>11}{cells[2]:>8}{cells[3]:>11}"
         )
         lines += [f"{'':26}  skipped {count}: {why}" for why, count in s["reasons"].items()]
+    lines.append("= the rows' answer follows from their own inputs: sound arithmetic, not a good model")
     return "\n".join([*lines, f"all rows with a band: {table['coverage']} % of {table['banded']} inside"])
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accuracy import predict, read
@@ -29,6 +30,7 @@ REGIMES: dict[str, tuple[tuple[str, ...], bool, str]] = {
     "throughput-fixed-batch": (("throughput_fixed_batch",), False, "Generated tokens per second at a fixed batch"),
     "throughput-max-load": (("throughput_max_load",), False, "Generated tokens per second at maximum load"),
     "image": (("resnet50",), True, "Step of an image model in a framework"),
+    "tiny": (("mlperf_tiny",), True, "Inference of a small network on a microcontroller"),
     "training-step": (("throughput", "iteration_time"), True, "Training step of a decoder on a fleet"),
     "run-hours": (("run_gpu_hours",), True, "Device-hours of a training run by the iron law's defaults"),
     "all-reduce": (("allreduce_intranode",), True, "All-reduce inside a node"),
@@ -47,7 +49,11 @@ def ratios(subcategories: tuple[str, ...], as_time: bool) -> Iterator[tuple[floa
             continue
         if as_time and any(word in row["measured"]["metric"] for word in RATES):
             ratio = 1 / ratio
-        yield ratio, row["group"], HARDWARE[row["inputs"]["gpu"]].generation or ""
+        yield ratio, row["group"], _generation(row["inputs"])
+
+
+def _generation(inputs: dict[str, Any]) -> str:
+    return (HARDWARE[inputs["gpu"]].generation or "") if "gpu" in inputs else "mcu"  # boards are named by their core
 
 
 def toml() -> str:

@@ -1,7 +1,7 @@
-"""From a published measurement to the public call that predicts it: one function per subcategory, nothing tuned per row.
+"""From a published measurement to the public call that predicts it: one function per subcategory.
 
-A row's inputs are read as they are printed.  What the row leaves open is the call's default.  `Skip` says why a row
-cannot be expressed.  A prediction may carry its band (10th and 90th percentile), where the call has one.
+Nothing is tuned row by row.  A row's inputs are read as they are printed; what it leaves open is the call's default.
+`Skip` says why a row cannot be expressed.  A prediction carries its band (p10 and p90), where the call has one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlsysim as m
-from mlsysim.things import HARDWARE, PRECISIONS, Precision
+from mlsysim.things import BANDS, HARDWARE, PRECISIONS, Precision
 from mlsysim.units import Validation
 
 GIB, TERA, HOUR, KWH, POUND = 2.0**30, 1e12, 3600.0, 3.6e6, 0.45359237
@@ -142,7 +142,7 @@ def prefill(i: Inputs, metric: str) -> Prediction:
 
 
 def throughput(i: Inputs, metric: str) -> Prediction:
-    """Generated tokens per second with continuous batching; copies side by side where a row has more devices than tp."""
+    """Generated tokens per second with continuous batching; copies side by side fill a row's devices."""
     prompt, answer = (
         i.get(a) or i.get(b) for a, b in (("input_len", "mean_input_len"), ("output_len", "mean_output_len"))
     )
@@ -155,7 +155,9 @@ def throughput(i: Inputs, metric: str) -> Prediction:
     if i.get("tp"):
         result = m.throughput(decoder(i), device(i), tp=i["tp"], **chosen)
     else:  # whole copies side by side, split as serves most
-        plans = [m.throughput(decoder(i), device(i), tp=t, **chosen) for t in (1, 2, 4, 8) if t <= gpus and gpus % t == 0]
+        plans = [
+            m.throughput(decoder(i), device(i), tp=t, **chosen) for t in (1, 2, 4, 8) if t <= gpus and gpus % t == 0
+        ]
         fitting = [r for r in plans if r.feasible] or plans[-1:]
         result = max(fitting, key=lambda r: float(r.tokens_per_s_per_device))
     each = of(result, "tokens_per_s_per_device")
@@ -203,7 +205,8 @@ def fleet(i: Inputs) -> str:
     torus = chip.generation == "tpu" and chip.link is not None  # its own links join the whole pod
     port = i.get("nic_Gbps_per_gpu") or (8 * chip.link / 1e9 if torus else PORT.get(chip.generation or "", 200))
     node = f"{{row node; device = {key}; devices = {size:g}; nics = {size:g}}}"
-    return f"row fleet; nodes = {n / size:g}; node = {node}; fabric = {{row fabric; topology = fat_tree; bandwidth = {port} Gb/s}}"
+    fabric = f"{{row fabric; topology = fat_tree; bandwidth = {port} Gb/s}}"
+    return f"row fleet; nodes = {n / size:g}; node = {node}; fabric = {fabric}"
 
 
 def training_step(i: Inputs) -> Any:
@@ -221,9 +224,21 @@ def training_step(i: Inputs) -> Any:
         round(max(1, i["global_batch"] / (replicas * micro))) * replicas * micro
     )  # whole micro-batches on every replica
     try:
-        return m.training(decoder(i), fleet(i), batch=batch, tp=tp, pp=pp, cp=cp, seq_len=i["seq_len"], microbatch=micro,
-                          ep=i.get("ep") or 1, interleave=_interleave(i, pp), precision=training_precision(i),
-                          zero_stage=_zero(i), recompute=_recompute(i))  # fmt: skip
+        return m.training(
+            decoder(i),
+            fleet(i),
+            batch=batch,
+            tp=tp,
+            pp=pp,
+            cp=cp,
+            ep=i.get("ep") or 1,
+            seq_len=i["seq_len"],
+            microbatch=micro,
+            interleave=_interleave(i, pp),
+            precision=training_precision(i),
+            zero_stage=_zero(i),
+            recompute=_recompute(i),
+        )
     except m.MlsysError as error:
         raise Skip(str(error)) from None
 
@@ -307,7 +322,9 @@ def run_hours(i: Inputs, _: str) -> Prediction:
     if peak is None:
         raise Skip(f"{chip.key} has no 16-bit rate on record")
     flops = m.train_flops(params=i.get("active_params") or i["params"], tokens=i["tokens"])
-    return Prediction(m.ironlaw(flops=flops, devices=1, peak=peak) / HOUR)
+    hours = m.ironlaw(flops=flops, devices=1, peak=peak) / HOUR
+    band = BANDS.get("run-hours")
+    return Prediction(hours, *((hours * float(band.low), hours * float(band.high)) if band else ()))
 
 
 def run_days(i: Inputs, _: str) -> Prediction:

@@ -67,8 +67,8 @@ def shape(i: Inputs) -> str:
     params = 12 * i["layers"] * i["hidden"] ** 2
     heads = i.get("heads") or i["hidden"] // 128
     return (
-        f"row model; family = transformer; unit = token; params = {params}; layers = {i['layers']}; hidden = {i['hidden']}; "
-        f"heads = {heads}; kv_heads = {heads}"
+        f"row model; family = transformer; unit = token; params = {params}; layers = {i['layers']}; "
+        f"hidden = {i['hidden']}; heads = {heads}; kv_heads = {heads}"
     )
 
 
@@ -222,3 +222,7 @@ MAPPING: dict[str, Callable[[Inputs, str], Prediction]] = {
     "chinchilla_a23": chinchilla,
     "mlperf_tiny": tiny,
 }
+
+# rows whose answer follows from their own inputs: agreement shows sound arithmetic, not a good model
+ARITHMETIC = {"energy", "tco2e", "mttf", "failure_rate", "run_days_computed", "kv_bytes_per_token", "model_weights",
+              "param_optimizer", "activation_fraction", "chinchilla", "chinchilla_a23"}  # fmt: skip

@@ -90,12 +90,14 @@ USUAL: dict[str, tuple[float, float]] = {
     "peak_to_mean": (1, 2),
     "spares": (1, 0),
     "tokens": (1e10, 3e10),
+    "perturbation": (0.1, 0.3),
 }
 # where one name means two things: the values for one solver
 OWN: dict[str, tuple[float, float]] = {"throughput.output_tokens": (333, 100), "token_price.output_tokens": (333, 100),
                                        "batch_limit.output_tokens": (333, 100), "capacity.output_tokens": (333, 100),
                                        "throughput.max_batch": (64, 8), "power_budget.devices": (8, 4),
-                                       "collective.latency": (1e-5, 1e-6)}  # fmt: skip
+                                       "collective.latency": (1e-5, 1e-6),
+                                       "synthesis.latency": (0.5, 0.05)}  # fmt: skip
 CASES = [
     ("roofline", {}),
     ("roofline", {"training": True}),
@@ -128,5 +130,7 @@ CASES = [
     ("sustainability", {"days": 30 * DAY}),
     ("tco", {}),
     ("power", {}),
+    ("sensitivity", {}),
+    ("synthesis", {"latency": 0.05}),
 ]
 SOLVERS = sorted({name for name, _ in CASES})

@@ -15,8 +15,9 @@ sys.path.insert(0, str(ROOT))
 
 
 # what a buyer asks, in the order of asking: does it fit, how fast, what power, what cost
-FIRST = ("MLS_KVCACHE", "MLS_SERVING", "MLS_TRAINING", "MLS_POWER", "MLS_SUSTAINABILITY", "MLS_TCO", "MLS_GPU_HOUR",
-         "MLS_TOKEN_COST", "MLS_GET", "MLS_SOURCE")  # fmt: skip
+FIRST = ("MLS_KVCACHE", "MLS_THROUGHPUT", "MLS_SERVING", "MLS_CAPACITY", "MLS_TRAINING_RUN", "MLS_POWER",
+         "MLS_SUSTAINABILITY", "MLS_TCO", "MLS_TOKEN_PRICE", "MLS_WALLS", "MLS_WHY", "MLS_GET",
+         "MLS_SOURCE")  # fmt: skip
 
 
 def first() -> str:
@@ -82,7 +83,27 @@ def registry() -> str:
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
 
 
-PARTS = {"first": first, "functions": functions, "differences": differences, "registry": registry}
+def accuracy() -> str:
+    """Errors on the shipped measurements, worst-covered kinds last."""
+    from accuracy import read, report
+    from accuracy_table import TITLES
+
+    table = report(read(ROOT / "tests" / "data" / "measured.json"))
+    rows = [(TITLES[n], s) for n, s in table["subcategories"].items() if s["n"] and not s["arithmetic"]]
+    lines = [
+        "| figure | rows | sources | median error | 9 of 10 within | in range |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for title, s in sorted(rows, key=lambda row: (-row[1]["banded"], row[1]["median_ape"])):
+        inside = f"{s['coverage']:.0f} %" if s["coverage"] is not None else "no range"
+        lines.append(f"| {title} | {s['n']} | {s['sources']} | {s['median_ape']:.1f} % | {s['p90']:.0f} % | {inside} |")
+    replayed = sorted(TITLES[n] for n, s in table["subcategories"].items() if s["n"] and s["arithmetic"])
+    lines += ["", textwrap.fill(f"Replayed arithmetic, within 1 % in the median: {'; '.join(replayed)}.", WIDTH)]
+    lines.append(f"Of {table['banded']} measurements with a range, {table['coverage']:.0f} % lie inside.")
+    return "\n".join(lines)
+
+
+PARTS = {"accuracy": accuracy, "first": first, "functions": functions, "differences": differences, "registry": registry}
 
 
 def rendered(text: str) -> str:

@@ -65,7 +65,8 @@ PROMISE = {
     "MLS_CHECKPOINT(model, storage_bandwidth, [metric], [interval], [writers], [options])": "s",
     "MLS_SAFETY(base_hours, [metric], [epsilon], [subgroup], [options])": "h",
     "MLS_POWER(fleet, [metric], [utilisation], [options])": "kW",
-    "MLS_THROUGHPUT(model, hardware, input_tokens, output_tokens, [metric], [batch], [precision], [tp], [options])": "1/s",
+    "MLS_THROUGHPUT(model, hardware, input_tokens, output_tokens, [metric], [batch], [precision], [tp], "
+    "[options])": "1/s",
     "MLS_COLLECTIVE(hardware, devices, message, [metric], [options])": "ms",
     "MLS_SPECULATION(draft_tokens, acceptance)": "",
     "MLS_TRAINING_RUN(model, fleet, tokens, batch, [metric], [tp], [pp], [precision], [efficiency], [options])": "h",

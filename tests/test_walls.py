@@ -10,9 +10,8 @@ import pytest
 
 import mlsysim as m
 from mlsysim.errors import MissingFact, OutOfDomain
-from mlsysim.solvers.device import ceilings
 from mlsysim.solvers.workload import default
-from mlsysim.things import Device, Precision
+from mlsysim.things import DEFAULTS, EFFICIENCY, Device
 from mlsysim.units import Bottleneck
 
 CHIP = (
@@ -34,7 +33,21 @@ def close(value: Any) -> Any:
 
 def us(name: str) -> float:
     """A default time [s]."""
+    assert DEFAULTS[name].unit == "us"
     return default(name) * 1e-6
+
+
+def eff(row: str, quantity: str) -> float:
+    """A figure of a named row of the calibrated table."""
+    value = getattr(EFFICIENCY[row], quantity)
+    assert value is not None
+    return float(value)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal results; an unknown figure (NaN) equals an unknown one."""
+    pairs = zip(vars(one).items(), vars(other).items(), strict=True)
+    return all(n == k and (a == b or (a != a and b != b)) for (n, a), (k, b) in pairs)
 
 
 # ---------------------------------------------------------------- walls 1 and 2: roofline
@@ -46,7 +59,8 @@ def test_decoding_one_token_per_sequence() -> None:
     flops = batch * (2 * P + 4 * L * A * D * context)
     cache = 2 * L * K * D * context * batch * 2
     traffic = 2 * P + cache + default("activation_traffic") * 2 * L * H * batch
-    compute, memory, overhead = flops / (100e12 * 0.5), traffic / (1e12 * 0.8), 20e-6 + L * us("kernel_overhead")
+    compute, memory = flops / (100e12 * 0.5), traffic / (1e12 * 0.8)
+    overhead = 20e-6 + L * eff("overhead_decode", "layer_overhead")
     latency = max(compute, memory) + overhead
     assert memory > compute
     assert (got.latency_compute, got.latency_memory, got.latency_overhead) == (
@@ -67,13 +81,12 @@ def test_decoding_one_token_per_sequence() -> None:
 
 def test_blank_efficiencies_are_the_sourced_defaults() -> None:
     blank = m.roofline(LM, CHIP, batch=4)
-    told = m.roofline(
-        LM, CHIP, batch=4, efficiency=default("efficiency_decode"), bandwidth_efficiency=default("bandwidth_hbm")
-    )
-    assert blank == told
-    assert m.roofline(CNN, CHIP).efficiency_used == default("efficiency_prefill")
-    assert m.roofline(LM, CHIP, training=True).efficiency_used == default("efficiency_training")
-    assert m.roofline(CNN, CHIP + "; group = Tiny").efficiency_used == default("efficiency_tiny")
+    share, stream = eff("compute_16", "compute"), eff("memory_hbm", "bandwidth")
+    assert same(blank, m.roofline(LM, CHIP, batch=4, efficiency=share, bandwidth_efficiency=stream))
+    assert blank.efficiency_used == share
+    assert m.roofline(CNN, CHIP).efficiency_used == eff("compute_16", "compute")
+    assert m.roofline(LM, CHIP, training=True).efficiency_used == eff("training_16", "compute")
+    assert m.roofline(CNN, CHIP + "; group = Tiny").efficiency_used == eff("compute_tiny", "compute")
 
 
 def test_a_convolution_network_moves_its_activations() -> None:
@@ -157,14 +170,31 @@ def test_a_training_step(recompute: str) -> None:
     batch, s = 4, 256
     got = m.roofline(LM, CHIP, batch=batch, seq_len=s, training=True, recompute=recompute, efficiency=0.5)
     forward = batch * (2 * P * s + 4 * L * A * D * s * (s + 1) / 2)
-    again = {"none": 0.0, "selective": batch * 4 * L * A * D * s * (s + 1) / 2, "full": forward}[recompute]
+    scores = batch * 4 * L * A * D * s * (s + 1) / 2
+    again = {"none": 0.0, "selective": 0.5 * scores, "full": forward + 0.5 * scores}[recompute]  # QK once more: half
     assert got.latency_compute == close((3 * forward + again) / 50e12)
     assert got.mfu == close(3 * forward / (got.latency * 100e12))  # recomputation is no useful work
     assert got.hfu == close((3 * forward + again) / (got.latency * 100e12))
     assert got.memory_footprint == close(training_memory(batch, s, recompute))
     moved = 3 * P * 2 + P * (2 * 12 + 2 * 2) + 3 * default("activation_traffic") * 2 * L * H * batch * s
-    assert got.latency_memory == close(moved / (1e12 * default("bandwidth_hbm")))
-    assert got.latency_overhead == close(20e-6 + 3 * L * us("kernel_overhead"))
+    assert got.latency_memory == close(moved / (1e12 * eff("memory_hbm", "bandwidth")))
+    assert got.latency_overhead == close(20e-6 + 3 * L * eff("overhead_any", "layer_overhead"))
+
+
+@pytest.mark.parametrize(("recompute", "passes", "again"), [("none", 3, 3), ("selective", 3, 3.5), ("full", 4, 4.5)])
+def test_a_training_step_with_blank_efficiency(recompute: str, passes: float, again: float) -> None:
+    """Matrix products of narrow shards, attention kernels and element-wise traffic, each at its own rate."""
+    batch, s = 4, 256
+    got = m.roofline(LM, CHIP, batch=batch, seq_len=s, training=True, recompute=recompute)
+    matrices = passes * batch * 2 * P * s * (1 + default("gemm_half_width") / H)
+    scores = again * batch * 4 * L * A * D * s * (s + 1) / 2
+    values = passes * default("training_traffic") * 2 * H * L * batch * s
+    expected = (
+        matrices / (100e12 * eff("training_16", "compute"))
+        + scores / (100e12 * eff("attention_training", "compute"))
+        + values / (1e12 * eff("memory_hbm", "bandwidth"))
+    )
+    assert got.latency_compute == close(expected)
 
 
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
@@ -208,14 +238,16 @@ def ring(n: int, message: float) -> float:
     """All-reduce inside a server, as the collectives reach the link."""
     if n == 1:
         return 0.0
-    moved = 2 * (n - 1) / n * message / (100e9 * default("collective_efficiency"))
+    slow = min(message, default("collective_ramp") * 2**20)  # these bytes go at half speed
+    moved = 2 * (n - 1) / n * (message + slow) / (100e9 * default("collective_efficiency"))
     return moved + us("collective_latency_node")
 
 
 @pytest.mark.parametrize("tp", [1, 2, 5, 10])
 @pytest.mark.parametrize("cached", [0, 96])
-def test_serving(tp: int, cached: int) -> None:
-    batch, s, out = 8, 512, 100
+@pytest.mark.parametrize("batch", [8, 40])
+def test_serving(tp: int, cached: int, batch: int) -> None:
+    s, out = 512, 100
     got = m.serving(
         LM,
         CHIP,
@@ -234,13 +266,15 @@ def test_serving(tp: int, cached: int) -> None:
     flops = batch * (2 * P + 4 * L * A * D * mean)
     traffic = 2 * P + token * mean * copies + default("activation_traffic") * 2 * L * H * batch
     itl = flops / (100e12 * 0.5 * tp) + traffic / (1e12 * 0.8 * tp) + 2 * L * ring(tp, 2 * H * batch)
-    assert got.itl == close(itl + L * us("layer_overhead_decode"))
+    assert got.itl == close(itl + L * eff("overhead_decode", "layer_overhead"))
     fresh = s - cached
     pairs = sum(s - fresh + i for i in range(1, fresh + 1))  # every new position sees all before it
     work = batch * (2 * P * fresh + 4 * L * A * D * pairs)
-    read = (2 * P + token * s * copies) / (1e12 * 0.8 * tp)
-    ttft = max(work / (100e12 * 0.5 * tp), read) + 2 * L * ring(tp, 2 * H * batch * fresh)
-    assert got.ttft == close(ttft + L * us("layer_overhead_prefill"))
+    passes = math.ceil(batch * fresh / default("prefill_chunk"))
+    assert passes == {8: 1, 40: 3}[batch]
+    read = (passes * 2 * P + token * s * copies) / (1e12 * 0.8 * tp)  # the weights once a pass
+    ttft = max(work / (100e12 * 0.5 * tp), read) + passes * 2 * L * ring(tp, 2 * H * batch * fresh / passes)
+    assert got.ttft == close(ttft + passes * L * eff("overhead_prefill", "layer_overhead"))
     assert got.kv_cache_size == close(token * (s + out))
     assert got.model_weights_size == close(2 * P)
     assert got.total_memory_required == close(2 * P + token * (s + out) * copies)
@@ -313,9 +347,9 @@ def test_four_bits_are_four_times_smaller_but_for_the_scales() -> None:
     assert got.compression_ratio == close(16 / 4.125)
     assert got.compressed_size_gb == close(4 * 4.125 / 16)
     assert got.memory_savings_pct == close(100 * (1 - 4.125 / 16))
-    top = ceilings(Device.of(CHIP), Precision.of("fp16"), "decode", None, None)
-    rest, tax = default("activation_traffic") * 2 * L * H, L * top.layer_overhead
-    before, after = ((4e9 * b / 16 + rest) / top.bandwidth + tax for b in (16, 4.125))
+    rest, tax = default("activation_traffic") * 2 * L * H, L * eff("overhead_decode", "layer_overhead")
+    speed = 1e12 * eff("memory_hbm", "bandwidth")
+    before, after = ((4e9 * b / 16 + rest) / speed + tax for b in (16, 4.125))
     assert got.inference_speedup == close(before / after)
     assert m.compression(LM, CHIP, bits=4, group_size=32).compression_ratio == close(16 / 4.5)
 

@@ -75,7 +75,7 @@ def test_a_plan_that_does_not_fit_says_so_and_totals_fail_loudly(plan: Path, tmp
 
     book = edited(plan, tmp_path, change)
     live = {r[0].value: r[3].value for r in book["Engine_Live"].iter_rows(min_row=6)}
-    assert live["Time between tokens"].startswith("#MLS! does not fit: needs 83.98 GB, usable 81.24 GB")
+    assert live["Time between tokens, decoding alone"].startswith("#MLS! does not fit: needs 83.98 GB, usable 81.24 GB")
     assert live["Memory needed by one replica"] == pytest.approx(83.975479296)
     decision = book["Decision"]
     assert decision[f"D{R['per_mtoken']}"].value == "#N/A"
@@ -95,7 +95,7 @@ def test_an_unknown_key_is_named(plan: Path, tmp_path: Path) -> None:
 
     book = edited(plan, tmp_path, change)
     live = {r[0].value: r[3].value for r in book["Engine_Live"].iter_rows(min_row=6)}
-    assert "precision has no 'fp7'; did you mean" in live["Time between tokens"]
+    assert "precision has no 'fp7'; did you mean" in live["Time between tokens, decoding alone"]
 
 
 @pytest.mark.slow

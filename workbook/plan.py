@@ -70,7 +70,7 @@ def _input(row: dict[str, Any]) -> Input:
               "optional": row.get("optional", False)}  # fmt: skip
     if "default" not in row:
         base = None if row.get("optional") else row["base"]
-        own = {k: row.get(k, base) for k in ("low", "base", "high")}
+        own: dict[str, Any] = {k: row.get(k, base) for k in ("low", "base", "high")}
         kind = "assumption" if row["note"].startswith("Assumption") else "choice"
         return Input(**common, **own, source="", url="", as_of=None, kind=kind, note=row["note"])
     default = DEFAULTS[row["default"]]

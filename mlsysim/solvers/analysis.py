@@ -29,6 +29,7 @@ from ..units import (
     Option,
     Real,
     Share,
+    unit_of,
 )
 from .device import Stack, compute_rate
 from .levers import replaced
@@ -145,6 +146,7 @@ _CRAWL = 1e6  # FLOP/s and B/s of a device so slow that the pace of the software
 _DREAM = 1e18  # and of one so fast that nothing else is left
 _ROOM = "memory = 1e8 TB"
 _CLOSE = 1e-9
+_FASTEST, _WIDEST = (u.high for u in map(unit_of, (FlopRate, ByteRate)) if u is not None)
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def synthesis(
     busy = latency - launch
     peak, bandwidth = _CRAWL * slow.latency_compute / busy, _CRAWL * slow.latency_memory / busy
     refuse_unless(
-        np.logical_and(peak <= _DREAM, bandwidth <= _DREAM),
+        np.logical_and(peak <= _FASTEST, bandwidth <= _WIDEST),
         f"synthesis: latency is so near the {float(np.max(least)) * 1e3:.4g} ms of launches that no device can do it",
     )
     work = _CRAWL * slow.latency_compute * slow.efficiency_used

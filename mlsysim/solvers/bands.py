@@ -24,7 +24,7 @@ class Spread:
     status: Real
 
     def where(self, condition: Flag, other: Spread) -> Spread:
-        """This spread where a condition holds, else another one."""
+        """Keep this spread where a condition holds, else take another one."""
         pairs = ((self.low, other.low), (self.high, other.high), (self.status, other.status))
         return Spread(*(np.where(condition, a, b) for a, b in pairs))
 

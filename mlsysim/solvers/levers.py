@@ -225,7 +225,7 @@ def elasticities(
 
     Examples
     --------
-    >>> e = elasticities("roofline_time", flops=1e12, traffic=1e9, peak=1e15, bandwidth=1e12)
+    >>> e = elasticities("roofline_time", flops=1e12, traffic=1e8, peak=1e15, bandwidth=1e12)
     >>> round(e["peak"], 6), round(e["bandwidth"], 6)
     (-1.0, 0.0)
     """

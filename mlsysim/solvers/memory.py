@@ -120,7 +120,7 @@ def memory(
 
 
 def _state(model: Model, fmt: Precision, lora: Real | None, wide: bool) -> tuple[Real, Real, Real]:
-    """Weights, gradients and optimizer state of the whole model [B]; trainers that sum in fp32 keep `wide` gradients."""
+    """Weights, gradients and optimizer state of the whole model [B]; trainers that sum in fp32 keep wide gradients."""
     weights, gradients, optimizer = training_state(fmt)
     gradients = max(gradients, FP32) if wide else gradients
     trained = float(model.params) if lora is None else lora_params(model, lora)

@@ -28,7 +28,7 @@ from ..units import (
     ZeroStage,
     unit_of,
 )
-from .bands import spread
+from .bands import Spread, spread
 from .device import Stack, calibrated, ceilings, memory_time, usable
 from .trainer import FUSED, Work, regime_of, step_compute, training_flops
 from .workload import (
@@ -123,7 +123,7 @@ def roofline(
     overhead: Real = launch + passes * float(model.layers or 1) * top.layer_overhead
     overhead = np.maximum(overhead, top.floor - busy)  # the host's program sets the pace of short steps
     latency = busy + overhead
-    band = spread(_band(model, training), hardware.generation, stack == "framework")
+    band = _spread(model, hardware, training, stack)
     idle = default("idle_share")
     tdp = np.nan if hardware.tdp is None else float(hardware.tdp)
     return PerformanceProfile(
@@ -147,8 +147,11 @@ def roofline(
     )
 
 
-def _band(model: Model, training: bool) -> str:
-    return "image" if model.family == "cnn" else "training-step-one-device" if training else "one-device"
+def _spread(model: Model, hardware: Device, training: bool, stack: str) -> Spread:
+    """Microcontrollers, and image models in a framework, were measured; nothing judges the rest."""
+    if hardware.group == "Tiny" and not training:
+        return spread("tiny", hardware.generation, model.family == "cnn")
+    return spread("image" if model.family == "cnn" else "one-device", hardware.generation, stack == "framework")
 
 
 def _binding(compute: Real, memory: Real) -> Real:

@@ -165,7 +165,7 @@ def training_run(
             raise OutOfDomain("training_run: usd_per_device_hour has the electricity in it; leave usd_per_kwh out")
         cost = usd_per_device_hour * device_seconds
     known = efficiency is None and model.family == "transformer"
-    band = spread("training-run", fleet.node.device.generation, known)
+    band = spread("run-hours", fleet.node.device.generation, known)
     return TrainingRunResult(
         hours=seconds,
         steps=steps + 0.0 * seconds,

@@ -94,7 +94,7 @@ def serving(
     """Time to first token and between tokens of a decoder on one group of devices.
 
     Decode is timed at the mean length over the answer; memory counts the longest.  A draft model proposes tokens that
-    one wider step verifies.  With `decode_hardware` the prompt's cache moves over `link`, and both devices must hold it.
+    one wider step verifies.  With `decode_hardware` the cache moves over `link`, and both devices must hold it.
     """
     model, hardware, fmt = Model.of(model), Device.of(hardware), Precision.of(precision)
     refuse_unless(cached_prefix < seq_len, "serving: cached_prefix must be shorter than seq_len")

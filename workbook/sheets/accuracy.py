@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.styles import Alignment
@@ -96,8 +97,8 @@ def _errors(sheet: Worksheet, row: int) -> int:
     heading(sheet, head, list(_ERRORS), height=58)
     things = list(ACCURACY.values())
     for r, thing in enumerate(things, start=head + 1):
-        values = (thing.title, thing.rows, thing.sources, thing.category, thing.median, thing.by_source, thing.p90,
-                  thing.banded, thing.coverage, thing.skipped)  # fmt: skip
+        errors = (thing.median, thing.by_source, thing.p90, thing.banded, thing.coverage)
+        values: tuple[Any, ...] = (thing.title, thing.rows, thing.sources, thing.category, *errors, thing.skipped)
         for i, value in enumerate(values, start=1):
             cell = sheet.cell(r, i, value)
             cell.style = "mls label"

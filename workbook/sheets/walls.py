@@ -20,7 +20,7 @@ from .inputs import list_rule
 MODEL, DEVICE, HEAD = 4, 5, 8
 FIRST, LAST = HEAD + 1, HEAD + len(WALLS)
 CHOSEN = {"model": "Llama3_8B", "device": "H100"}  # what a new workbook shows
-NONE = "-"
+NONE, ANSWERED = "-", "$E$5"
 FIGURE = "[<0]-#,##0.00;[<0.01]0.0E+00;#,##0.00"
 # column of the function: heading, width, number format (None: words)
 COLUMNS: dict[str, tuple[str, float, str | None]] = {
@@ -30,8 +30,8 @@ COLUMNS: dict[str, tuple[str, float, str | None]] = {
     "function": ("Function", 24, None),
     "value": ("Value", 12, FIGURE),
     "limit": ("Limit", 12, FIGURE),
-    "headroom": ("Headroom", 11, SHARE),
     "unit": ("Unit", 14, None),
+    "headroom": ("Headroom", 11, SHARE),
     "verdict": ("Verdict", 52, None),
 }
 
@@ -67,12 +67,16 @@ def add_walls(book: Workbook, row: int) -> None:
         put(sheet, f"C{at}", value, "mls input")
         list_rule(sheet, f"C{at}", source, f"a key of the registry sheet behind {source}")
     live = _Block(row + 1)
+    corner = live.cell("number", 0)
+    put(sheet, "D5", "Answered (1 = yes)", "mls unit")
+    put(sheet, "E5", f'=IF(ISTEXT({corner}),IF({corner}="number",1,0),0)', "mls unit", "0")
     put(sheet, f"A{HEAD - 2}", _sentence(live), "mls verdict")
     heading(sheet, HEAD, [text for text, *_ in COLUMNS.values()])
     for i in range(len(WALLS)):
         for name, (_, _, number_format) in COLUMNS.items():
             cell = live.cell(name, 1 + i)
-            test = f"ISNUMBER({cell})" if number_format else f'IF(ISTEXT({cell}),{cell}<>"",FALSE)'
+            right = f"ISNUMBER({cell})" if number_format else f'IF(ISTEXT({cell}),{cell}<>"",FALSE)'
+            test = f"IF({ANSWERED}=1,{right},FALSE)"  # Excel 2016 shows a refusal in every cell of the block
             style = "mls unit" if name in ("unit", "function") else "mls link"
             at = put(sheet, f"{letters[name]}{FIRST + i}", f'=IF({test},{cell},"{NONE}")', style, number_format)
             if number_format is not None:
@@ -113,4 +117,5 @@ def _sentence(live: _Block) -> str:
     binding = "&".join(f'IF(LEFT(I{r},5)="binds",B{r},"")' for r in range(FIRST, LAST + 1))
     answer = f'"What binds "&$C${MODEL}&" on "&$C${DEVICE}&": "&{binding}&" ("&{basis}&")"'
     refused = '"No answer here: choose a model and a device of the registry"'
-    return f'=IF(ISERROR({corner}),{refused},IF(LEFT({corner},1)="#",{corner},{answer}))'
+    known = f"MATCH($C${MODEL},tblModels[key],0)+MATCH($C${DEVICE},tblHardware[key],0)"
+    return f'=IF(ISERROR({known}),{refused},IF(LEFT({corner},1)="#",{corner},{answer}))'
