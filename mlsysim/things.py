@@ -337,6 +337,7 @@ class Accuracy(Thing):
     p90: Ratio | None = None
     banded: Count | None = None  # rows whose prediction has a range
     coverage: Share | None = None  # of them inside
+    arithmetic: str | None = None  # "yes" where the answer follows from a row's own inputs, so that no model is judged
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
     python tests/accuracy_table.py > mlsysim/data/accuracy.toml
 
-One row per kind of measurement that is judged or that no public call can express; rows that only give context and
-arithmetic of their own source do not count.  A test compares the file with this program's answer.
+One row per kind of measurement that is judged or that no public call can express; rows that only give context and rows
+that their own source computed do not count.  A test compares the file with this program's answer.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def _row(name: str, s: dict[str, Any]) -> list[str]:
                   (("median", "median_ape"), ("by_source", "macro"), ("p90", "p90"))]  # fmt: skip
     if s["banded"]:
         lines += [f"banded = {s['banded']}", _derived("coverage", s["coverage"])]
+    if s["arithmetic"]:
+        lines.append('arithmetic = "yes"')
     return lines
 
 

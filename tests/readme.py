@@ -88,6 +88,8 @@ def accuracy() -> str:
     from accuracy import read, report
     from accuracy_table import TITLES
 
+    from workbook.sheets.accuracy import constants
+
     table = report(read(ROOT / "tests" / "data" / "measured.json"))
     rows = [(TITLES[n], s) for n, s in table["subcategories"].items() if s["n"] and not s["arithmetic"]]
     lines = [
@@ -100,6 +102,8 @@ def accuracy() -> str:
     replayed = sorted(TITLES[n] for n, s in table["subcategories"].items() if s["n"] and s["arithmetic"])
     lines += ["", textwrap.fill(f"Replayed arithmetic, within 1 % in the median: {'; '.join(replayed)}.", WIDTH)]
     lines.append(f"Of {table['banded']} measurements with a range, {table['coverage']:.0f} % lie inside.")
+    fitted = constants()["fitted"]
+    lines.append(f"{fitted} constants were fitted to such rows; each says so in its note.")
     return "\n".join(lines)
 
 

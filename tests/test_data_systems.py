@@ -68,7 +68,8 @@ def cited(file: str) -> set[str]:
 
 @pytest.mark.parametrize("listed", ["finance", "systems"])
 def test_no_document_is_listed_in_vain(listed: str) -> None:
-    used = set().union(*(cited(f) for f in ("prices.toml", "defaults.toml", "systems.toml", "infra.toml")))
+    files = ("prices.toml", "defaults.toml", "efficiency.toml", "systems.toml", "infra.toml")
+    used = set().union(*(cited(f) for f in files))
     assert set(rows(f"sources/{listed}.toml")) <= used
     assert used <= set(sources())
 
@@ -250,8 +251,7 @@ def test_a_default_lies_within_its_spread_and_its_unit_can_be_read(key: str) -> 
 
 def test_defaults_that_code_asks_for_with_a_unit() -> None:
     units = {"electricity_price": "USD/kWh", "life": "years", "wue": "L/kWh"}
-    units |= dict.fromkeys(("dispatch", "kernel_overhead", "layer_overhead_decode", "layer_overhead_prefill"), "us")
-    units |= dict.fromkeys(("collective_latency_node", "collective_latency_fabric"), "us")
+    units |= dict.fromkeys(("dispatch", "collective_latency_node", "collective_latency_fabric"), "us")
     for key, unit in units.items():
         assert DEFAULTS[key].unit == unit
 

@@ -37,11 +37,20 @@ INSIDE = 200e9 * default("collective_efficiency")
 ACROSS = 50e9 * (2 / 4) / 2 * default("collective_efficiency")  # two ports for four devices, oversubscribed twice
 NEAR, FAR = default("collective_latency_node") * 1e-6, default("collective_latency_fabric") * 1e-6
 FORWARD = 2 * P * S + 4 * L * A * D * S * (S + 1) / 2
-SCORES = 4 * L * A * D * S * (S + 1) / 2  # recomputed by the selective policy
+SCORES = 4 * L * A * D * S * (S + 1) / 2
+AGAIN = {"none": 0.0, "selective": SCORES / 2, "full": FORWARD + SCORES / 2}  # QK once more: half of the scores
+RAMP = default("collective_ramp") * 2**20  # bytes at half speed inside a node
+BARE, SEEN = default("dp_exposed"), default("tp_exposed")
 
 
-def ring(n: float, message: float, bandwidth: float, start: float) -> float:
-    return 0.0 if n == 1 else 2 * (n - 1) / n * message / bandwidth + start
+def near(n: float, message: float) -> float:
+    """All-reduce inside a node."""
+    return 0.0 if n == 1 else 2 * (n - 1) / n * (message + min(message, RAMP)) / INSIDE + NEAR
+
+
+def far(n: float, message: float, bandwidth: float = ACROSS) -> float:
+    """All-reduce across nodes."""
+    return 0.0 if n == 1 else 2 * (n - 1) / n * message / bandwidth + FAR
 
 
 # ---------------------------------------------------------------- the step
@@ -57,21 +66,23 @@ def test_a_step_by_hand(tp: int, pp: int, interleave: int, zero: int, recompute:
     dp = 32 // (tp * pp)
     count = batch // (dp * micro)
     stage = 1 / (tp * pp)
-    again = {"none": 0.0, "selective": SCORES, "full": FORWARD}[recompute]
+    again = AGAIN[recompute]
     compute = (3 * FORWARD + again) * micro * stage / 50e12
 
     tensor = 2 * H * S * micro
-    link, start = (INSIDE, NEAR) if tp <= 4 else (ACROSS, FAR)
-    t_tp = (6 if recompute == "full" else 4) * L / pp * ring(tp, tensor, link, start)
+    once = near(tp, tensor) if tp <= 4 else far(tp, tensor)
+    t_tp = SEEN * (6 if recompute == "full" else 4) * L / pp * once
     t_pp = 0 if pp == 1 else 2 * interleave * tensor / tp / (INSIDE if tp * pp <= 4 else ACROSS)
     bubble = (pp - 1) / (interleave * count)
 
     gradients = 2 * P * stage
     inner = min(dp, max(1, 4 // (tp * pp)))
     outer = dp // inner
-    reduced = ring(inner, gradients, INSIDE, NEAR) + ring(outer, gradients / inner, ACROSS, FAR)
-    rounds, cover = (count + 0.5, count) if zero == 3 else (1, 1)
-    t_dp = max(0.0, reduced * rounds - 0.85 * compute * 2 / 3 * cover)
+    reduced = near(inner, gradients) + far(outer, gradients / inner)
+    # ZeRO-3 gathers twice and scatters once per micro-batch, ZeRO-2 scatters per micro-batch and gathers once
+    rounds = {2: (count + 1) / 2, 3: 3 * count / 2}.get(zero, 1)
+    cover = {2: count * 2 / 3, 3: count}.get(zero, 2 / 3)  # backward passes, all passes, the last backward pass
+    t_dp = max(BARE * reduced * rounds, reduced * rounds - default("overlap") * compute * cover)
     step = (count * (compute + t_tp + t_pp) * (1 + bubble) + t_dp) * 1.1
 
     assert got.bubble_fraction == close(bubble)
@@ -104,7 +115,7 @@ def test_one_device_has_nothing_to_wait_for() -> None:
     got = train(on=fleet(1, 1, 1), batch=4)
     assert (got.scaling_efficiency, got.bubble_fraction) == (1, 0)
     assert got.dp_communication_latency == got.tp_communication_latency == got.pp_communication_latency == 0
-    assert got.step_latency_total == close(4 * (3 * FORWARD + SCORES) / 50e12)
+    assert got.step_latency_total == close(4 * (3 * FORWARD + AGAIN["selective"]) / 50e12)
     engine = m.roofline(LM, CHIP, batch=4, precision="bf16", training=True, seq_len=S, efficiency=0.5)
     assert got.step_latency_total == close(engine.latency_compute)
     four = train(on=fleet(1, 1, 1), batch=4, microbatch=4)
@@ -135,13 +146,13 @@ def test_replicas_on_nodes_of_one_device_reduce_over_the_fabric() -> None:
     slow = 50e9 / 2 * default("collective_efficiency")
     assert got.dp_communication_latency == close(2 * 63 / 64 * 2 * P / slow + FAR)
     packed = train(on=fleet(1, 64, 1), overlap=0)
-    assert packed.dp_communication_latency == close(2 * 63 / 64 * 2 * P / INSIDE + NEAR)
+    assert packed.dp_communication_latency == close(2 * 63 / 64 * (2 * P + RAMP) / INSIDE + NEAR)
 
 
 def test_the_hierarchy_sends_shards_across() -> None:
     got = train(on=fleet(8, 4, 4), overlap=0)
     across = 50e9 / 2 * default("collective_efficiency")
-    expected = 2 * 3 / 4 * 2 * P / INSIDE + NEAR + 2 * 7 / 8 * (2 * P / 4) / across + FAR
+    expected = 2 * 3 / 4 * (2 * P + RAMP) / INSIDE + NEAR + 2 * 7 / 8 * (2 * P / 4) / across + FAR
     assert got.dp_communication_latency == close(expected)
 
 
@@ -155,14 +166,26 @@ def test_zero_3_moves_one_and_a_half_times_the_bytes() -> None:
     assert three == close(1.5 * plain)
     two = train(batch=32, overlap=0, zero_stage=2).dp_communication_latency
     assert two == plain
-    accumulated = train(batch=128, overlap=0, zero_stage=3).dp_communication_latency
-    assert accumulated == close(4.5 * plain)  # weights are gathered anew for each of four micro-batches
+    three = train(batch=128, overlap=0, zero_stage=3).dp_communication_latency
+    assert three == close(4 * 1.5 * plain)  # weights are gathered anew for each of four micro-batches
+    two = train(batch=128, overlap=0, zero_stage=2).dp_communication_latency
+    assert two == close((4 / 2 + 1 / 2) * plain)  # gradients are scattered after each, weights gathered once
 
 
 def test_overlap_hides_no_more_than_the_backward_pass() -> None:
     bare, hidden = train(overlap=0), train(overlap=1)
-    compute = (3 * FORWARD + SCORES) / 50e12
+    compute = (3 * FORWARD + AGAIN["selective"]) / 50e12
     assert bare.dp_communication_latency - hidden.dp_communication_latency == close(compute * 2 / 3)
+    three, under = train(overlap=0, zero_stage=3), train(overlap=1, zero_stage=3)
+    # two micro-batches of forward and backward
+    assert three.dp_communication_latency - under.dp_communication_latency == close(2 * compute)
+
+
+def test_the_first_and_last_bucket_of_gradients_are_never_hidden() -> None:
+    fast = fleet(chip=CHIP.replace("200 GB/s", "200 TB/s")).replace("50 GB/s", "50 TB/s")
+    bare, hidden = (train(on=fast, overlap=o).dp_communication_latency for o in (0, 1))
+    assert hidden == close(BARE * bare)
+    assert hidden > 0
 
 
 def test_experts_are_sharded_and_their_tokens_sent() -> None:
@@ -173,7 +196,7 @@ def test_experts_are_sharded_and_their_tokens_sent() -> None:
     each = 4 * L * (3 / 4 * message / INSIDE + NEAR)
     assert four.ep_communication_latency == close(2 * each)  # two micro-batches
     dense, routed = 2 * 0.8e9, 2 * 3.2e9 / 4
-    reduced = ring(4, dense, INSIDE, NEAR) + ring(8, dense / 4, ACROSS, FAR) + ring(8, routed, ACROSS, FAR)
+    reduced = near(4, dense) + far(8, dense / 4) + far(8, routed)
     assert four.dp_communication_latency == close(reduced)
     sharded = train(MOE, ep=4, zero_stage=3)
     kept = 34 * S * H * L
@@ -193,7 +216,7 @@ def test_a_convolution_network_trains_on_replicas() -> None:
 
 def test_single_precision_moves_twice_the_bytes() -> None:
     wide, narrow = (train(tp=4, precision=p, overlap=0) for p in ("fp32", "bf16"))
-    starts = 8 * 4 * L * NEAR  # eight micro-batches of four all-reduces per layer
+    starts = 8 * SEEN * 4 * L * NEAR  # eight micro-batches of four all-reduces per layer
     assert wide.tp_communication_latency - starts == close(2 * (narrow.tp_communication_latency - starts))
     assert wide.dp_communication_latency - FAR == close(2 * (narrow.dp_communication_latency - FAR))
 
@@ -250,8 +273,11 @@ def test_a_stage_holds_no_more_micro_batches_than_there_are() -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"tp": 8, "pp": 3}, r"tp x pp must divide the 32 devices of F, got 24; nearest legal products are 16 and 32"),
-        ({"tp": 8, "pp": 16}, r"tp x pp must divide the 32 devices of F, got 128; nearest legal products are 32"),
+        (
+            {"tp": 8, "pp": 3},
+            r"tp x pp x cp must divide the 32 devices of F, got 24; nearest legal products are 16 and 32",
+        ),
+        ({"tp": 8, "pp": 16}, r"tp x pp x cp must divide the 32 devices of F, got 128; at most 32$"),
         ({"batch": 100}, r"batch must be a multiple of replicas x microbatch = 32, got 100; nearest legal: 96 or 128"),
         ({"batch": 8}, r"replicas x microbatch = 32, got 8; nearest legal: 32$"),
         ({"batch": 64, "microbatch": 4}, r"replicas x microbatch = 128, got 64; nearest legal: 128$"),
@@ -261,7 +287,7 @@ def test_a_stage_holds_no_more_micro_batches_than_there_are() -> None:
         ({"ep": 2}, "ep must be 1, LM has no experts"),
         ({"model": MOE, "ep": 3}, "ep must divide the data-parallel replicas"),
         ({"model": MOE, "ep": 32}, "ep must divide the 16 experts of MoE"),
-        ({"model": CNN, "tp": 2}, "tp and pp must be 1 for the cnn CNN"),
+        ({"model": CNN, "tp": 2}, "tp, pp and cp must be 1 for the cnn CNN"),
         ({"precision": "int8"}, "training in int8 is not modelled|Chip has no int8 rate"),
         ({"precision": "fp8"}, "Chip has no fp8 rate on record, only fp32, bf16"),
         ({"recompute": "some"}, "recompute must be one of none, selective, full, got 'some'"),

@@ -73,10 +73,12 @@ def test_accuracy_shows_every_range(values: Workbook) -> None:
 
 
 def test_accuracy_shows_every_error_and_their_sum(values: Workbook) -> None:
-    _, *rows, total = rows_of(values, "Errors on published measurements")
+    _, *rows, total, note = rows_of(values, "Errors on published measurements")
+    assert note[0].startswith("Arithmetic: ")
     assert [row[0] for row in rows] == [a.title for a in ACCURACY.values()]
     for row, a in zip(rows, ACCURACY.values(), strict=True):
-        assert row[1:] == [a.rows, a.sources, a.category, a.median, a.by_source, a.p90, a.banded, a.coverage, a.skipped]
+        area = f"{a.category}, arithmetic" if a.arithmetic else a.category
+        assert row[1:] == [a.rows, a.sources, area, a.median, a.by_source, a.p90, a.banded, a.coverage, a.skipped]
     inside = sum(a.banded * a.coverage for a in ACCURACY.values() if a.banded)
     banded = sum(a.banded or 0 for a in ACCURACY.values())
     assert total[7] == banded
@@ -104,6 +106,8 @@ def test_the_calibration_is_a_registry_sheet(values: Workbook) -> None:
     key = next(iter(EFFICIENCY))
     assert (record["key"], record["compute"]) == (key, EFFICIENCY[key].compute)
     assert "spec" not in record  # the engine reads its own table, so an edited row must not promise anything
+    assert sheet.protection.sheet
+    assert all(c.protection.locked for c in sheet[6])
 
 
 # ------------------------------------------------------------------ ranges on Engine and Decision

@@ -72,9 +72,15 @@ def test_an_encoder_sees_both_ways_and_looks_its_embedding_up() -> None:
     assert longer > 3.9 * m.roofline("BERT_Base", CHIP).latency_compute  # the sourced work was that of 128 tokens
 
 
-def test_lora_has_two_thirds_of_the_work() -> None:
-    full, lora = (m.roofline(LM, CHIP, training=True, recompute="none", lora=r, seq_len=64) for r in (None, 4))
-    assert lora.latency_compute == close(full.latency_compute * 2 / 3)
+@pytest.mark.parametrize(("recompute", "again"), [("none", 3), ("selective", 3.5), ("full", 4.5)])
+def test_lora_has_two_thirds_of_the_matrix_work(recompute: str, again: float) -> None:
+    full, lora = (
+        m.roofline(LM, CHIP, training=True, recompute=recompute, lora=r, seq_len=64, efficiency=0.5) for r in (None, 4)
+    )
+    matrices, scores = 2 * 1e6 * 64, 4 * 6 * 4 * 16 * seen(64, 64)  # forward; scores have no weights to freeze
+    passes = 4 if recompute == "full" else 3
+    assert full.latency_compute == close((passes * matrices + again * scores) / 50e12)
+    assert lora.latency_compute == close(((passes - 1) * matrices + again * scores) / 50e12)
 
 
 def test_expected_experts_by_drawing_them() -> None:
@@ -97,6 +103,11 @@ def test_weights_of_every_model_and_format_are_counted_once() -> None:
     for key in MODELS:
         for name, bits in (("fp16", 16), ("int8", 8)):
             model, fmt = Model.of(key), Precision.of(name)
+            if model.unit == "token" and model.family in ("transformer", "moe") and model.heads is None:
+                missing = f"{key} has no (heads|active_params) on record"  # the carbon papers give no shape: no guess
+                with pytest.raises(MissingFact, match=missing):
+                    forward_flops(model, 1.0, 1.0)
+                continue
             read = touched_bytes(model, fmt, 1.0)
             assert 0 < read <= model.params * bits / 8 * (1 + 1e-12), key
             assert touched_bytes(model, fmt, 1e9) <= model.params * bits / 8 * (1 + 1e-12), key

@@ -111,6 +111,12 @@ def collective(
     """
     hardware = Device.of(hardware)
     refuse_unless(devices % nodes == 0, "collective: nodes must divide devices")
+    linked = default("scale_up") if hardware.scale_up is None else float(hardware.scale_up)
+    refuse_unless(
+        devices / nodes <= linked,
+        f"collective: devices / nodes must not exceed the {linked:g} devices that the links of {hardware.key} join; "
+        "give nodes and port",
+    )
     if port is None and np.any(np.asarray(nodes) > 1):
         raise MissingFact(
             "collective: more than one node needs port, the scale-out rate of one device, such as 50 GB/s"

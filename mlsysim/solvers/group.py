@@ -71,6 +71,11 @@ class Group:
         return usable(self.hardware, self.reserve) * self.devices
 
     @property
+    def measured(self) -> bool:
+        """Whether the rates are the calibrated ones, which measurements judge."""
+        return self.efficiency is None and self.bandwidth_efficiency is None
+
+    @property
     def layers(self) -> float:
         return float(self.model.need("layers"))
 

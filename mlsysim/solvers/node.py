@@ -123,7 +123,7 @@ def roofline(
     overhead: Real = launch + passes * float(model.layers or 1) * top.layer_overhead
     overhead = np.maximum(overhead, top.floor - busy)  # the host's program sets the pace of short steps
     latency = busy + overhead
-    band = _spread(model, hardware, training, stack)
+    band = _spread(model, hardware, training, stack, efficiency is None and bandwidth_efficiency is None)
     idle = default("idle_share")
     tdp = np.nan if hardware.tdp is None else float(hardware.tdp)
     return PerformanceProfile(
@@ -147,11 +147,13 @@ def roofline(
     )
 
 
-def _spread(model: Model, hardware: Device, training: bool, stack: str) -> Spread:
+def _spread(model: Model, hardware: Device, training: bool, stack: str, measured: bool) -> Spread:
     """Microcontrollers, and image models in a framework, were measured; nothing judges the rest."""
     if hardware.group == "Tiny" and not training:
-        return spread("tiny", hardware.generation, model.family == "cnn")
-    return spread("image" if model.family == "cnn" else "one-device", hardware.generation, stack == "framework")
+        return spread("tiny", hardware.generation, measured and model.family == "cnn")
+    return spread(
+        "image" if model.family == "cnn" else "one-device", hardware.generation, measured and stack == "framework"
+    )
 
 
 def _binding(compute: Real, memory: Real) -> Real:

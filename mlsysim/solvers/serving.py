@@ -180,8 +180,8 @@ def _itl_spread(group: Group, batch: Real, drafted: bool) -> Spread:
     """Batch 1 was measured with llama.cpp, larger batches with a tuned server; anything else is extrapolated."""
     generation, one = group.hardware.generation, np.asarray(batch) == BATCH_ONE
     known = group.stack == "llamacpp"
-    single = spread("decode-batch-1", generation, known and not drafted)
-    many = spread("throughput-fixed-batch", generation, group.stack == "tuned" and not drafted)
+    single = spread("decode-batch-1", generation, known and group.measured and not drafted)
+    many = spread("throughput-fixed-batch", generation, group.stack == "tuned" and group.measured and not drafted)
     many = Spread(1 / many.high, 1 / many.low, many.status)  # time is the inverse of the measured rate
     return (
         single.where(one, many) if known else many.where(~one, Spread(many.low, many.high, np.maximum(1, many.status)))
@@ -191,7 +191,7 @@ def _itl_spread(group: Group, batch: Real, drafted: bool) -> Spread:
 def _ttft_spread(group: Group, batch: Real, moved: bool) -> Spread:
     one = np.asarray(batch) == BATCH_ONE
     key = "prefill-llamacpp" if group.stack == "llamacpp" else "first-token"
-    known = spread(key, group.hardware.generation, group.stack != "framework" and not moved)
+    known = spread(key, group.hardware.generation, group.stack != "framework" and group.measured and not moved)
     return known.where(one, spread(key, None))
 
 
@@ -291,7 +291,7 @@ def throughput(
 
 def _load_spread(group: Group, fixed: bool) -> Spread:
     key = "throughput-fixed-batch" if fixed else "throughput-max-load"
-    return spread(key, group.hardware.generation, group.stack == "tuned")
+    return spread(key, group.hardware.generation, group.stack == "tuned" and group.measured)
 
 
 # ------------------------------------------------------------------ the cache alone

@@ -4,7 +4,7 @@
            + element-wise bytes / bandwidth
 
 The second factor is the loss of narrow products (w: the width of a shard at which half of the rate is lost).
-Attention is computed in 16 bits whatever the precision of the matrices.
+Attention is computed in 16 bits where the matrices are as narrow or narrower, else in the precision of the matrices.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from ..things import Device, Model, Precision
 from ..units import Real
 from .device import Ceilings, calibrated
-from .workload import attention_flops, default, forward_flops, is_lm
+from .workload import attention_flops, default, forward_flops, is_lm, training_state
 
 ATTENTION_PASSES = {"none": 3.0, "selective": 3.5, "full": 4.5}  # fused kernels score again in the backward pass
 MATRIX_PASSES = {"none": 3.0, "selective": 3.0, "full": 4.0}
-VALUE_BYTES = 2.0
+WIDE = ("fp32", "tf32")  # training in them stays in them
 FUSED = 2.0  # an activation of an image model is written once and read once
 
 
@@ -74,8 +74,8 @@ def step_compute(
         return work.executed * share / top.compute
     hidden = float(model.hidden)
     narrow = 1 + default("gemm_half_width") * tp / hidden
-    attention = attention_rate(device) * calibrated(device, precision, "attention", "tuned", "compute")
-    values = default("training_traffic") * hidden * VALUE_BYTES
+    attention = attention_rate(device, precision) * calibrated(device, precision, "attention", "tuned", "compute")
+    values = default("training_traffic") * hidden * training_state(precision)[0]  # as wide as the weights
     return (
         work.matrices * share * narrow / top.compute
         + work.attention * share / attention
@@ -83,7 +83,9 @@ def step_compute(
     )
 
 
-def attention_rate(device: Device) -> float:
-    """Peak at which attention kernels compute: the 16-bit matrix rate, else the widest one below it."""
+def attention_rate(device: Device, precision: Precision) -> float:
+    """Peak at which attention kernels compute: of fp32 or tf32 itself, else of 16-bit matrices or the next wider."""
+    if precision.compute in WIDE:
+        return device.rate(precision.compute)
     rates = (getattr(device, name) for name in ("bf16", "fp16", "tf32", "fp32"))
     return float(next((r for r in rates if r is not None), 0.0) or device.need("bf16"))

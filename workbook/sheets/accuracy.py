@@ -91,14 +91,15 @@ def _ranges(sheet: Worksheet, row: int) -> int:
 
 
 def _errors(sheet: Worksheet, row: int) -> int:
-    """The table of errors; rows that only give context and arithmetic of their own source are not in it."""
+    """The table of errors; rows that only give context or that their own source computed are not in it."""
     block_title(sheet, row, "Errors on published measurements", LAST_COLUMN)
     head = row + 1
     heading(sheet, head, list(_ERRORS), height=58)
     things = list(ACCURACY.values())
     for r, thing in enumerate(things, start=head + 1):
         errors = (thing.median, thing.by_source, thing.p90, thing.banded, thing.coverage)
-        values: tuple[Any, ...] = (thing.title, thing.rows, thing.sources, thing.category, *errors, thing.skipped)
+        area = f"{thing.category}, arithmetic" if thing.arithmetic else thing.category
+        values: tuple[Any, ...] = (thing.title, thing.rows, thing.sources, area, *errors, thing.skipped)
         for i, value in enumerate(values, start=1):
             cell = sheet.cell(r, i, value)
             cell.style = "mls label"
@@ -112,7 +113,7 @@ def _errors(sheet: Worksheet, row: int) -> int:
     sheet.add_table(table)
     banded, inside = (f"{c}{head + 1}:{c}{last}" for c in "HI")
     total = last + 1
-    put(sheet, f"A{total}", "All rows", "mls total")
+    put(sheet, f"A{total}", "All rows, arithmetic included", "mls total")
     for column, formula, number_format in (
         ("B", f"=SUM(B{head + 1}:B{last})", WHOLE),
         ("H", f"=SUM({banded})", WHOLE),
@@ -121,7 +122,9 @@ def _errors(sheet: Worksheet, row: int) -> int:
     ):
         cell = put(sheet, f"{column}{total}", formula, "mls total", number_format)
         cell.alignment = Alignment(horizontal="center", vertical="center")
-    return total
+    note = "Arithmetic: the answer follows from the row's own inputs; it shows sound arithmetic, not a good model."
+    put(sheet, f"A{total + 1}", note, "mls source")
+    return total + 1
 
 
 def _constants(sheet: Worksheet, row: int) -> int:

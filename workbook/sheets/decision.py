@@ -40,6 +40,7 @@ from .options import OK, option_field
 from .tco import total
 
 LABEL_ROW = 7
+PORTRAIT = 5  # options that an upright page holds
 RANGE = "range"
 
 
@@ -145,7 +146,8 @@ def add_decision(book: Workbook, count: int, twins: int) -> None:
     add_cost_chart(sheet, COSTS, count, len(CATEGORIES), f"A{CHARTS}")
     add_roofline_chart(sheet, book["Engine"], count, f"{columns[0]}{CHARTS}")
     sheet.print_area = f"A1:{last}{COSTS + len(CATEGORIES) + 1}"
-    sheet.page_setup.orientation, sheet.page_setup.fitToHeight = "portrait", 1
+    sheet.page_setup.orientation = "portrait" if count <= PORTRAIT else "landscape"
+    sheet.page_setup.fitToHeight = 1
     sheet.sheet_properties.tabColor = "00703C"
     protect(sheet)
 

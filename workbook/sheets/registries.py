@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from openpyxl import Workbook
+from openpyxl.styles import Protection
 from openpyxl.utils import get_column_letter
 from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.filters import AutoFilter
@@ -100,6 +101,9 @@ def add_registries(book: Workbook) -> None:
         sheet.page_setup.fitToWidth = max(1, round(column / 14))
         sheet.sheet_properties.tabColor = "9CA3AF"
         if registries is CALIBRATION:
+            sheet.column_dimensions["A"].width = 28
+            for cell in (c for row in sheet.iter_rows(min_row=TOP + 1) for c in row):
+                cell.protection = Protection(locked=True)
             protect(sheet)
     for registry in (HARDWARE, MODELS, NODES, SITES, PRECISIONS):
         name = f"list_{registry.name}"
@@ -211,7 +215,8 @@ def _neighbours(kind: type[Thing]) -> tuple[Registry[Any], ...]:
 
 def _width(text: str) -> float:
     special = {"key": 22, "title": 46, "source": 36, "url": 30, "as_of": 11, "spec": 30, "group": 14, "lookup": 26,
-               "params": 18, "active_params": 18, "expert_params": 18, "terms": 40, "status": 12}  # fmt: skip
+               "params": 18, "active_params": 18, "expert_params": 18, "terms": 40, "status": 12,
+               "generations": 28}  # fmt: skip
     return special.get(text, max(11, min(18, len(text) + 1)))
 
 

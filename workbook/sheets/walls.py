@@ -82,6 +82,8 @@ def add_walls(book: Workbook, row: int) -> None:
             if number_format is not None:
                 side = "center" if name == "number" else "right"
                 at.alignment = Alignment(horizontal=side, vertical="center")
+            elif name == "verdict":
+                at.alignment = Alignment(horizontal="left", indent=1, vertical="center")
         sheet.row_dimensions[FIRST + i].height = 17
     verdict = f"${letters['verdict']}{FIRST}"
     area = f"A{FIRST}:{letters['verdict']}{LAST}"
