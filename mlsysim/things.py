@@ -321,7 +321,7 @@ class Band(Thing):
     high: Ratio
     rows: Count
     sources: Count
-    generations: str  # of silicon that the rows cover, separated by spaces
+    chips: str  # generation/memory class of the chips that the rows cover, separated by spaces
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ import numpy as np
 from accuracy import predict, read
 from accuracy_mapping import Skip
 
+from mlsysim.solvers.bands import chip_class
 from mlsysim.things import HARDWARE
 
 ROWS = Path(__file__).parent / "data" / "measured.json"
@@ -39,7 +40,7 @@ RATES = ("per_s", "tflops", "busbw", "mfu")
 
 
 def ratios(subcategories: tuple[str, ...], as_time: bool) -> Iterator[tuple[float, str, str]]:
-    """Measured / predicted of the judged figure, with the row's source and generation of silicon."""
+    """Measured / predicted of the judged figure, with the row's source and class of chip."""
     for row in read(ROWS):
         if row["subcategory"] not in subcategories or not row["judge"] or row.get("circular"):
             continue
@@ -49,11 +50,11 @@ def ratios(subcategories: tuple[str, ...], as_time: bool) -> Iterator[tuple[floa
             continue
         if as_time and any(word in row["measured"]["metric"] for word in RATES):
             ratio = 1 / ratio
-        yield ratio, row["group"], _generation(row["inputs"])
+        yield ratio, row["group"], _chip(row["inputs"])
 
 
-def _generation(inputs: dict[str, Any]) -> str:
-    return (HARDWARE[inputs["gpu"]].generation or "") if "gpu" in inputs else "mcu"  # boards are named by their core
+def _chip(inputs: dict[str, Any]) -> str:
+    return chip_class(HARDWARE[inputs["gpu"]]) if "gpu" in inputs else "mcu/sram"  # boards are named by their core
 
 
 def toml() -> str:
@@ -78,7 +79,7 @@ def toml() -> str:
             f'high = {{ value = {high:.3f}, kind = "derived", note = "{1 - HIGH:.0%} of {what} lie above" }}',
             f"rows = {len(found)}",
             f"sources = {len({s for _, s, _ in found})}",
-            f'generations = "{" ".join(sorted({g for _, _, g in found if g}))}"',
+            f'chips = "{" ".join(sorted({c for _, _, c in found}))}"',
         ]
     return "\n".join(parts) + "\n"
 

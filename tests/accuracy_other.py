@@ -36,7 +36,7 @@ def all_reduce(i: Inputs, metric: str) -> Prediction:
     if i.get("collective", "all_reduce") != "all_reduce":
         raise Skip(f"no public call times {i['collective']}")
     options = {"nodes": i.get("nodes") or 1, "in_switch": bool(i.get("nvls_sharp"))}
-    if i.get("nic_GBps_per_gpu"):
+    if i.get("nic_GBps_per_gpu") and options["nodes"] > 1:
         options["port"] = i["nic_GBps_per_gpu"] * 1e9
     name = device(i)
     if i.get("nvlink_uni_GBps"):

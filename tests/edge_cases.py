@@ -9,7 +9,8 @@ LM = "LM; family = transformer; unit = token; params = 2B; layers = 16; hidden =
 FLEET = (
     f"F; nodes = 8; node = {{N; devices = 4; nics = 4; device = {{{CHIP}}}}}; "
     "fabric = {X; topology = fat-tree; bandwidth = 50 GB/s}; "
-    "site = {S; grid = {G; carbon_intensity = 400 g/kWh; basis = direct}; pue = 1.2; wue = 1.5 L/kWh}"
+    "site = {S; grid = {G; carbon_intensity = 400 g/kWh; basis = direct}; pue = 1.2; wue = 1.5 L/kWh; "
+    "electricity_price = 0.1 USD/kWh}"
 )
 HOUR, DAY, YEAR = 3600.0, 86400.0, 8760 * 3600.0
 DRAFT = "D; family = transformer; unit = token; params = 200M; layers = 4; hidden = 512; heads = 4; kv_heads = 4"
@@ -97,6 +98,7 @@ OWN: dict[str, tuple[float, float]] = {"throughput.output_tokens": (333, 100), "
                                        "batch_limit.output_tokens": (333, 100), "capacity.output_tokens": (333, 100),
                                        "throughput.max_batch": (64, 8), "power_budget.devices": (8, 4),
                                        "collective.latency": (1e-5, 1e-6),
+                                       "collective.nodes": (2, 4),
                                        "synthesis.latency": (0.5, 0.05)}  # fmt: skip
 CASES = [
     ("roofline", {}),
@@ -106,10 +108,11 @@ CASES = [
     ("serving", {"seq_len": 512, "draft": DRAFT}),
     ("serving", {"seq_len": 512, "decode_hardware": CHIP, "link": 50e9}),
     ("throughput", {"input_tokens": 512, "output_tokens": 333}),
+    ("throughput", {"input_tokens": 512, "output_tokens": 333, "batch": 64}),
     ("token_price", {"usd_per_device_hour": 3 / 3600, "input_tokens": 512, "output_tokens": 333}),
     ("capacity", {"requests_per_s": 5, "input_tokens": 512, "output_tokens": 333}),
     ("batch_limit", {"input_tokens": 512, "output_tokens": 333, "latency": 60, "arrival_rate": 1}),
-    ("collective", {"devices": 8, "message": 1e9, "port": 50e9}),
+    ("collective", {"devices": 8, "message": 1e9, "port": 50e9, "nodes": 2}),
     ("reliability", {"hours": 100 * HOUR}),
     ("checkpoint", {"storage_bandwidth": 10e9}),
     ("power_budget", {"megawatts": 1e6}),

@@ -112,6 +112,9 @@ IN_THE_REGISTRY = {
     "llama-4-scout": "Llama4_Scout",
     "llama-4-maverick": "Llama4_Maverick",
     "gpt-oss-120b": "gpt_oss_120b",
+    "gpt-oss-20b": "gpt_oss_20b",
+    "falcon-7b": "Falcon_7B",
+    "falcon-40b": "Falcon_40B",
 }
 
 

@@ -21,7 +21,7 @@ PLAIN_MLP |= {k for k in MODELS if k.startswith(("Megatron_", "MPT_", "OPT_", "B
 PLAIN_MLP |= {"Falcon_7B", "Falcon_40B", "GPT_NeoX_20B", "StarCoderBase_15B", "Gopher_280B", "Chinchilla_70B"}
 PLAIN_MLP |= {"Phi_2", "Nemotron_4_340B"}
 # input and output share one embedding
-TWO_EMBEDDINGS = {"GPTJ_6B", "Falcon_180B", "Falcon_7B", "Falcon_40B", "GPT_NeoX_20B", "Phi_2", "Nemotron_4_340B"}
+TWO_EMBEDDINGS = {"GPTJ_6B", "GPT_NeoX_20B", "Phi_2", "Nemotron_4_340B"}
 TWO_EMBEDDINGS |= {k for k in MODELS if k.startswith("Pythia_")}
 ONE_EMBEDDING = PLAIN_MLP - TWO_EMBEDDINGS | {k for k in MODELS if k.startswith(("Gemma_", "PaLM_"))}
 ONE_EMBEDDING |= {"Llama3_2_1B", "Llama3_2_3B", "Qwen2_5_0_5B", "Qwen2_5_1_5B", "Qwen2_5_3B"}

@@ -171,8 +171,17 @@ def test_sites_are_plausible() -> None:
         assert 1.03 <= site.pue <= 1.7
         assert site.wue is not None
         assert 0 <= site.wue * KWH <= 2
-        assert site.electricity_price is not None
-        assert 0.03 <= site.electricity_price * KWH <= 0.35
+        if site.electricity_price is not None:
+            assert 0.03 <= site.electricity_price * KWH <= 0.35
+
+
+def test_a_tariff_is_read_in_a_document_or_left_out() -> None:
+    priced = {key: site.facts["electricity_price"] for key, site in SITES.items() if site.electricity_price is not None}
+    assert len({SITES[key].grid.key for key in priced}) >= 25
+    assert {key for key, fact in priced.items() if fact.kind == "estimate"} == {"Quebec", "Quebec_Hydro", "Quebec_new"}
+    for key, fact in priced.items():
+        assert "not confirmed" not in fact.note, key
+        assert fact.kind != "derived" or " per " in fact.note or "mean" in fact.note, key  # an exchange rate, or a mean
 
 
 # ------------------------------------------------------------------ prices and defaults

@@ -50,6 +50,8 @@ def varied(name: str, options: dict[str, Any]) -> list[str]:
         legal = [n for n in legal if n not in ("acceptance", "draft_tokens")]
     if name == "serving" and "decode_hardware" not in options:
         legal.remove("link")
+    if name in ("throughput", "token_price"):  # one bounds the other when it is blank
+        legal.remove("max_batch" if "batch" in options else "batch")
     if name == "training_run":
         legal.remove("usd_per_device_hour")  # excludes usd_per_kwh
     if "draft" in options or "decode_hardware" in options:

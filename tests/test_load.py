@@ -209,7 +209,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "kvcache": {"model": LM, "seq_len": 512},
     "speculation": {"draft_tokens": 4, "acceptance": 0.7},
 }
-ALSO = {"acceptance": {"draft": DRAFT}, "draft_tokens": {"draft": DRAFT}, "link": {"decode_hardware": FAST}}
+ALSO = {"acceptance": {"draft": DRAFT}, "draft_tokens": {"draft": DRAFT}, "link": {"decode_hardware": CHIP}}
 SEVERAL = {  # values that every combination may take; the rest are 1, 2 and 4
     "seq_len": (300, 512, 8192),
     "input_tokens": (300, 512, 8192),
@@ -223,6 +223,7 @@ SEVERAL = {  # values that every combination may take; the rest are 1, 2 and 4
     "port": (1e9, 25e9, 1e12),
     "message": (1e3, 1e8, 1e12),
     "devices": (2, 4, 16),
+    "nodes": (2, 4, 8),
     "tp": (1, 2, 5),
     "max_batch": (1, 16, 4096),
     "page_size": (1, 16, 100),

@@ -149,7 +149,7 @@ def test_the_hourly_price_counts_paid_hours_only() -> None:
     assert one == close(two)
 
 
-def test_the_tariff_is_the_argument_the_sites_or_the_default() -> None:
+def test_the_tariff_is_the_argument_or_the_sites_and_never_a_stand_in() -> None:
     def paid(fleet: str, **options: Any) -> float:
         got = m.tco(fleet, **options)
         return float(got.opex_energy_usd / got.total_energy_kwh)
@@ -157,7 +157,8 @@ def test_the_tariff_is_the_argument_the_sites_or_the_default() -> None:
     assert paid(FLEET) == close(0.1)
     assert paid(FLEET, usd_per_kwh=0.3 / 3.6e6) == close(0.3)
     assert paid(FLEET, usd_per_kwh=0) == 0
-    assert paid(FLEET.replace("; electricity_price = 0.1 USD/kWh", "")) == close(default("electricity_price"))
+    with pytest.raises(MissingFact, match="S has no electricity_price on record"):
+        paid(FLEET.replace("; electricity_price = 0.1 USD/kWh", ""))
 
 
 def test_a_device_without_a_price_is_refused() -> None:

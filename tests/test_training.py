@@ -11,6 +11,7 @@ import pytest
 import mlsysim as m
 from mlsysim.errors import MissingFact, OutOfDomain, UnknownName
 from mlsysim.solvers.workload import default
+from mlsysim.things import EFFICIENCY
 
 CHIP = "Chip; bf16 = 100 TFLOP/s; fp32 = 10 TFLOP/s; memory = 100 GB; bandwidth = 10 TB/s; link = 200 GB/s"
 SHAPE = "unit = token; params = 4B; layers = 16; hidden = 1000; heads = 8; kv_heads = 8; head_dim = 125"
@@ -219,6 +220,43 @@ def test_single_precision_moves_twice_the_bytes() -> None:
     starts = 8 * SEEN * 4 * L * NEAR  # eight micro-batches of four all-reduces per layer
     assert wide.tp_communication_latency - starts == close(2 * (narrow.tp_communication_latency - starts))
     assert wide.dp_communication_latency - FAR == close(2 * (narrow.dp_communication_latency - FAR))
+
+
+def blank(precision: str, model: str = LM, **options: Any) -> float:
+    """Compute time of one device with calibrated efficiencies; other parts are 0."""
+    options = {"batch": 1, "efficiency": None, "precision": precision, "recompute": "none"} | options
+    got = train(model, fleet(1, 1, 1, chip=CHIP + "; tf32 = 50 TFLOP/s"), **options)
+    assert got.scaling_efficiency == 1
+    return float(got.step_latency_total)
+
+
+@pytest.mark.parametrize(("precision", "peak", "width"), [("bf16", 100e12, 2), ("tf32", 50e12, 4), ("fp32", 10e12, 4)])
+def test_matrices_attention_and_values_each_go_at_their_rate(precision: str, peak: float, width: int) -> None:
+    """What trains in 32 bits computes its attention in 32 bits and moves values of four bytes."""
+    share = EFFICIENCY["training_16"].compute, EFFICIENCY["attention_training"].compute
+    matrices = 3 * 2 * P * S * (1 + default("gemm_half_width") / H) / (peak * share[0])
+    scores = 3 * SCORES / (peak * share[1])
+    moved = 3 * default("training_traffic") * H * width * L * S / (10e12 * EFFICIENCY["memory_other"].bandwidth)
+    assert blank(precision) == close(matrices + scores + moved)
+
+
+def test_an_encoder_scores_every_pair() -> None:
+    shape = SHAPE.replace("unit = token", "unit = sequence")
+    encoder = f"E; family = transformer; {shape}; sequence = {S}; vocab = 1000"
+    forward, scores = 2 * (P - 1000 * H) * S + 4 * L * H * S * S, 4 * L * A * D * S * S
+    matrices = 3 * (forward - scores) * (1 + default("gemm_half_width") / H)
+    share = EFFICIENCY["training_16"].compute, EFFICIENCY["attention_training"].compute
+    moved = 3 * default("training_traffic") * H * 2 * L * S / (10e12 * EFFICIENCY["memory_other"].bandwidth)
+    expected = matrices / (100e12 * share[0]) + 3 * scores / (100e12 * share[1]) + moved
+    assert blank("bf16", encoder) == close(expected)
+
+
+def test_narrow_shards_are_slower() -> None:
+    on = fleet(1, 8, 1)
+    one, eight = (train(on=on, tp=t, batch=8, efficiency=None, recompute="none") for t in (1, 8))
+    ratio = (1 + 8 * default("gemm_half_width") / H) / (1 + default("gemm_half_width") / H)
+    busy = [g.scaling_efficiency * g.step_latency_total for g in (one, eight)]
+    assert busy[0] < busy[1] < ratio * busy[0]
 
 
 # ---------------------------------------------------------------- monotone where physics says so

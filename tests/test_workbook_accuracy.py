@@ -69,7 +69,7 @@ def rows_of(book: Workbook, title: str) -> list[list[Any]]:
 def test_accuracy_shows_every_range(values: Workbook) -> None:
     _, *rows = rows_of(values, "Ranges by regime")
     shown = {row[0]: row[1:6] for row in rows[: len(BANDS)]}
-    assert shown == {b.title: [b.rows, b.sources, b.generations, b.low, b.high] for b in BANDS.values()}
+    assert shown == {b.title: [b.rows, b.sources, b.chips, b.low, b.high] for b in BANDS.values()}
 
 
 def test_accuracy_shows_every_error_and_their_sum(values: Workbook) -> None:

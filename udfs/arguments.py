@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mlsysim.catalogue import Entry, Param
-from mlsysim.errors import OutOfDomain, UnknownName
+from mlsysim.errors import MlsysError, OutOfDomain, UnknownName
 from mlsysim.registry import split_list, split_spec
 from mlsysim.tables import is_table
 from mlsysim.units import parts
@@ -48,7 +49,10 @@ def wizard_help(param: Param, entry: Entry) -> str:
             rest.pop()
             text = f"Result wanted; blank: {head}; or {ALL}, {', '.join(rest)}, others by MLS_METRICS"
     elif param is OPTIONS:
-        text = "Text such as 'name = value; name = value': " + ", ".join(p.name for p in entry.params if p.is_option)
+        names = ", ".join(p.name for p in entry.params if p.is_option)
+        text = f"Text such as 'name = value; name = value': {names}"
+        if len(text) > HELP_LIMIT:
+            text = f"Text 'name = value; ...': {names}"
     else:
         text = param.help
     return text if len(text) <= HELP_LIMIT else text[: HELP_LIMIT - 3] + "..."
@@ -100,8 +104,14 @@ def metric_of(entry: Entry, cell: Any) -> str:
         return name  # a figure that no measurement judges is answered so, not refused
     if name not in entry.metrics:
         extra = f"; {ALL} works in a single cell only" if name == ALL else ""
-        raise UnknownName(f"{entry.excel} has no metric {cell!r}; it has {', '.join(entry.metrics)}{extra}")
+        near = _near(name, [*entry.metrics])
+        raise UnknownName(f"{entry.excel} has no metric {cell!r}; {near}it has {', '.join(entry.metrics)}{extra}")
     return name
+
+
+def _near(name: str, legal: list[str]) -> str:
+    found = difflib.get_close_matches(name.casefold(), legal, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(found)}? " if found else ""
 
 
 def word(param: Param, cell: Any, where: str) -> Any:
@@ -124,7 +134,12 @@ def word(param: Param, cell: Any, where: str) -> Any:
         if cell.strip().casefold() not in folded:
             raise OutOfDomain(f"{where} must be one of {', '.join(param.choices)}, got {cell!r}")
         return folded[cell.strip().casefold()]
-    return param.thing.of(cell) if param.thing else cell
+    if not param.thing:
+        return cell
+    try:
+        return param.thing.of(cell)
+    except MlsysError as error:
+        raise type(error)(f"{where}: {error}") from None
 
 
 def options_of(entry: Entry, cell: Any) -> dict[str, Any]:
@@ -135,7 +150,8 @@ def options_of(entry: Entry, cell: Any) -> dict[str, Any]:
     legal = {p.name: p for p in entry.params if p.is_option}
     unknown = [n for n in ([name] if name else [*pairs]) if name or n not in legal]
     if unknown:
-        raise UnknownName(f"{entry.excel}: options has no {unknown[0]!r}; it has {', '.join(legal)}")
+        near = _near(unknown[0], [*legal])
+        raise UnknownName(f"{entry.excel}: options has no {unknown[0]!r}; {near}it has {', '.join(legal)}")
     return {n: _option(entry, legal[n], text) for n, text in pairs.items()}
 
 

@@ -188,9 +188,7 @@ def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:
         if isinstance(cells[j], float) and not math.isfinite(cells[j]) and metric.endswith(BAND):
             cells[j] = NOT_VALIDATED
         elif isinstance(cells[j], float) and not math.isfinite(cells[j]):
-            cells[j] = refusal(
-                f"{entry.excel}: {metric or 'the result'} is unknown: a fact that it needs is not on record"
-            )
+            cells[j] = refusal(f"{entry.excel}: {_unknown(metric, out)}")
         elif isinstance(cells[j], float) and lowest is not None and cells[j] < lowest:
             cells[j] = refusal(
                 f"{entry.excel}: {metric or 'the result'} comes out below {lowest:g}: facts contradict each other"
@@ -200,6 +198,13 @@ def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:
         for j in np.flatnonzero(~fits).tolist():
             cells[j] = refusal(_does_not_fit(out, j, size))
     return cells
+
+
+def _unknown(metric: str, out: Any) -> str:
+    """Why a result is no number; a result's class names what is missing in `needs`."""
+    if not metric:
+        return "the result leaves the range of arithmetic; check the units"
+    return f"{metric} is unknown: {getattr(out, 'needs', {}).get(metric, 'a fact that it needs is not on record')}"
 
 
 def _face(hint: Any, value: Any, size: int) -> list[Cell]:

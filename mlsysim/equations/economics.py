@@ -5,6 +5,7 @@ import numpy as np
 from ..catalogue import equation
 from ..units import (
     HOURS_PER_YEAR,
+    Age,
     Carbon,
     CarbonIntensity,
     Count,
@@ -21,7 +22,6 @@ from ..units import (
     Share,
     Throughput,
     TokenPrice,
-    Years,
 )
 
 YEAR = HOURS_PER_YEAR * 3600  # seconds
@@ -123,7 +123,7 @@ def token_cost(
 
 
 @equation("cottier2024", group="Equations")
-def residual(*, price: Money, age: Years, annual_decline: Share = 0.28) -> Money:
+def residual(*, price: Money, age: Age, annual_decline: Share = 0.28) -> Money:
     """Resale value after a constant yearly decline; 28 % a year is 0.14 orders of magnitude.
 
     Examples

@@ -18,5 +18,7 @@ def speculation(*, draft_tokens: Count, acceptance: Fraction) -> Ratio:
     5.0
     """
     return np.where(
-        acceptance < 1, (1 - acceptance ** (draft_tokens + 1)) / np.maximum(1e-12, 1 - acceptance), draft_tokens + 1
-    )
+        acceptance < 1 - 1e-6,
+        (1 - acceptance ** (draft_tokens + 1)) / np.maximum(1e-7, 1 - acceptance),
+        (draft_tokens + 1) * (1 - draft_tokens / 2 * (1 - acceptance)),
+    )  # the quotient loses its digits near 1, where the series is exact

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -24,6 +24,9 @@ GB = 1e9
 class CompressionResult(Result):
     """Size, speed and accuracy of the compressed model against its baseline."""
 
+    needs: ClassVar[dict[str, str]] = {
+        "estimated_accuracy_delta": "what distillation costs in accuracy follows from no size; measure it"
+    }
     compression_ratio: Ratio
     compressed_size_gb: Gigabytes
     memory_savings_pct: Percent

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..things import BANDS
+from ..things import BANDS, Device
 from ..units import Flag, Real, Validation
 from .workload import default
 
@@ -32,13 +32,18 @@ class Spread:
 NOT_VALIDATED = Spread(np.nan, np.nan, Validation.not_validated)
 
 
-def spread(key: str, generation: str | None, exact: bool = True) -> Spread:
-    """Band of a regime for a generation of silicon; wider where no row of the regime measured it."""
+def chip_class(device: Device) -> str:
+    """What makes two chips alike for a band: generation of silicon and class of memory."""
+    return f"{device.generation}/{device.memory_class}"
+
+
+def spread(key: str, device: Device, exact: bool = True) -> Spread:
+    """Band of a regime for a chip; wider where no row of the regime measured its class."""
     if key not in BANDS:
         return NOT_VALIDATED
     row = BANDS[key]
     low, high = float(row.low), float(row.high)
-    if exact and generation in row.generations.split():
+    if exact and chip_class(device) in row.chips.split():
         return Spread(low, high, Validation.validated)
     wider = default("extrapolation")
-    return Spread(low**wider, high**wider, Validation.extrapolated)
+    return Spread(min(low, low**wider), max(high, high**wider), Validation.extrapolated)

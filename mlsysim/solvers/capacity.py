@@ -38,6 +38,7 @@ from .workload import default, refuse_unless
 Grid = npt.NDArray[np.float64]
 Test = Callable[[Grid], npt.NDArray[np.bool_]]
 MANY = 2.0**40  # groups; more are never bought
+MOST_PLACES = 1e6  # as many servers as a queue takes
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def capacity(
             tp=tried,
             kv_precision=kv_precision,
             stack=stack,
-            **knobs,
+            **{n: v for n, v in knobs.items() if batch is None or n != "max_batch"},
         )
 
     def keeps(batch: Grid) -> npt.NDArray[np.bool_]:
@@ -157,8 +158,9 @@ def capacity(
     def waits(groups: Grid) -> Grid:
         """Mean wait for one of the places of all groups; answers of many lengths, taken as exponential."""
         places = groups * batch
-        load = np.minimum(peak * residence, places * (1 - 1e-12))
-        return np.asarray(allen_cunneen(load=load, servers=places, service_time=residence))
+        counted = np.minimum(places, MOST_PLACES)  # at the same load a larger pool waits even less
+        load = np.minimum(peak * residence / places, 1 - 1e-12) * counted
+        return np.asarray(allen_cunneen(load=load, servers=counted, service_time=residence))
 
     ratio = peak / got.requests_rate
     least = np.maximum(np.ceil(ratio / (1 - free) / SLACK), np.floor(ratio) + 1)  # full to the brim, a queue never ends

@@ -6,17 +6,18 @@ Placement: tensor-parallel ranks are neighbours, then context-parallel ones, the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ..catalogue import Result, solver
 from ..equations.network import alltoall
-from ..errors import MissingFact
+from ..errors import MissingFact, OutOfDomain
 from ..things import Device, Fleet, Model
 from ..units import ByteRate, Bytes, Count, Flag, Latency, Option, Real, Validity
 from .bands import NOT_VALIDATED, spread
 from .device import collective_time, start_up
-from .workload import default, head_dim, refuse_unless
+from .workload import default, head_dim, kv_copies, refuse_unless
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,14 @@ def expert_time(model: Model, layers: Real, total: float, message: Real, inside:
     return 4 * moe * once
 
 
-def context_time(model: Model, layers: Real, tokens: Real, width: float, inside: Flag, cp: Real, net: Links) -> Real:
+def context_time(
+    model: Model, layers: Real, tokens: Real, width: float, inside: Flag, cp: Real, tp: Real, net: Links
+) -> Real:
     """Ring attention: keys and values of every other rank pass by, forward once and backward twice [Liu 2023]."""
     if np.all(np.asarray(cp) == 1):
         return 0.0 * tokens
-    pair = 2 * width * float(model.need("kv_heads")) * head_dim(model) * tokens  # of one rank's tokens
+    heads = float(model.need("kv_heads")) * kv_copies(model, tp) / tp
+    pair = 2 * width * heads * head_dim(model) * tokens  # of one rank's tokens and heads
     return 3 * layers * (cp - 1) * send(pair, inside, net)
 
 
@@ -87,6 +91,7 @@ def gradient_time(message: Real, replicas: Real, replicas_per_node: Real, net: L
 class CollectiveResult(Result):
     """An all-reduce as a benchmark times it."""
 
+    needs: ClassVar[dict[str, str]] = {"algorithm_bandwidth": "one device has nobody to send to"}
     time: Latency
     bus_bandwidth: ByteRate  # 2 (n-1)/n x message / time: comparable with the link
     algorithm_bandwidth: ByteRate  # message / time
@@ -121,11 +126,13 @@ def collective(
         raise MissingFact(
             "collective: more than one node needs port, the scale-out rate of one device, such as 50 GB/s"
         )
+    if port is not None and np.all(np.asarray(nodes) == 1):
+        raise OutOfDomain("collective: port is the way between nodes; give nodes above 1 with it")
     net = Links(float(hardware.need("link")), 1.0 if port is None else port, in_switch)
     time = gradient_time(message, devices + 0.0, devices / nodes, net)
     ring = 2 * (devices - 1) / devices * message
     safe = np.where(time > 0, time, 1.0)  # one device: no traffic, no time
-    band = spread("all-reduce", hardware.generation).where(np.asarray(nodes) == 1, NOT_VALIDATED)
+    band = spread("all-reduce", hardware).where(np.asarray(nodes) == 1, NOT_VALIDATED)
     return CollectiveResult(
         time=time,
         bus_bandwidth=ring / safe,

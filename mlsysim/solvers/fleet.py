@@ -126,11 +126,14 @@ def training(
     # communication of one micro-batch
     net = links(fleet, in_switch)
     per_node = float(node.devices)
-    hidden = weights * float(model.hidden or 0) * tokens  # bytes of one activation tensor, as wide as the weights
+    talks = np.any(np.asarray(tp) * pp > 1)
+    hidden = (
+        weights * float(model.need("hidden") if talks else model.hidden or 0) * tokens
+    )  # bytes of one activation tensor, as wide as the weights
     passes = 6 if recompute == "full" else 4
     exposed = default("tp_exposed")
     t_tp = exposed * passes * layers * all_reduce(tp, hidden, tp <= per_node, net)
-    t_cp = exposed * context_time(model, layers, tokens, weights, tp * cp <= per_node, cp, net)
+    t_cp = exposed * context_time(model, layers, tokens, weights, tp * cp <= per_node, cp, tp, net)
     t_pp = np.where(pp > 1, 2 * interleave * send(hidden / tp, tp * cp * pp <= per_node, net), 0.0)
     t_ep = expert_time(model, layers, plan["layers"], hidden / tp, tp * cp * pp * ep <= per_node, ep, net)
 
@@ -148,7 +151,7 @@ def training(
     hidden_under = hides * compute * cover  # without sharding only the last backward pass hides it
     t_dp = np.maximum(default("dp_exposed") * reduced * rounds, reduced * rounds - hidden_under)
     step = (m * micro * (1 + idle) + t_dp) * straggler
-    model_flops = 3 * work.forward * batch
+    model_flops = work.useful * batch
 
     spread_out = dense / dp + routed * ep / dp  # parameters of one device, sharded over their copies
     state = (
@@ -156,11 +159,13 @@ def training(
         + np.where(zero_stage >= 2, spread_out, dense + routed) * gradients
         + np.where(zero_stage >= 1, spread_out, dense + routed) * optimizer
     )
-    in_flight = np.minimum(m, pp) * np.where(interleave > 1, 1 + (pp - 1) / (pp * interleave), 1.0)
+    ahead = np.where(interleave > 1, 1 + (pp - 1) / (pp * interleave), 1.0)
+    in_flight = np.minimum(m, pp * ahead)  # never more micro-batches than there are
     kept = activation_bytes(model, tokens, length, recompute, tp, layers * in_flight, weights, sequence_parallel)
     footprint = state + kept
     room = usable(node.device, reserve)
-    band = spread("training-step", node.device.generation, efficiency is None and model.family == "transformer")
+    usual = efficiency is None and stack == "tuned" and fmt.key not in ("fp32", "tf32") and bool(np.all(straggler == 1))
+    band = spread("training-step", node.device, usual and model.family == "transformer" and is_lm(model))
     return DistributedResult(
         step_latency_total=step,
         effective_throughput=batch / step,

@@ -72,8 +72,14 @@ class Group:
 
     @property
     def measured(self) -> bool:
-        """Whether the rates are the calibrated ones, which measurements judge."""
-        return self.efficiency is None and self.bandwidth_efficiency is None
+        """Whether the rates are the calibrated ones and the split is one that measurements judge."""
+        plain = np.all(np.asarray(self.pp) == 1) and np.all(np.asarray(self.ep) == 1)
+        return bool(plain) and self.efficiency is None and self.bandwidth_efficiency is None
+
+    @property
+    def fullest(self) -> Real:
+        """Layers of the fullest pipeline stage over the mean."""
+        return np.ceil(self.layers / self.pp) * self.pp / self.layers
 
     @property
     def layers(self) -> float:
@@ -84,10 +90,18 @@ class Group:
         """How often the cache is stored."""
         return kv_copies(self.model, self.tp)
 
+    def spread_evenly(self, requests: Real) -> Real:
+        """Requests as if every expert-parallel rank held as many as the fullest one."""
+        return np.ceil(requests / self.ep) * self.ep
+
     def weights(self) -> Real:
         """Stored weights: what is no routed expert stands on every expert-parallel rank."""
-        whole = weight_bytes(self.model, self.precision)
-        return whole + (self.ep - 1) * self._shared()
+        return weight_bytes(self.model, self.precision) + (self.ep - 1) * self._shared()
+
+    def needs(self, seq_len: Real, batch: Real) -> Real:
+        """Memory of the group as its fullest device needs it: weights and cache."""
+        cache = self.cache(seq_len, self.spread_evenly(batch)) * self.copies
+        return (self.weights() + cache) * self.fullest
 
     def cache(self, seq_len: Real, batch: Real) -> Real:
         """Key-value cache of a batch as one copy holds it."""
@@ -108,7 +122,7 @@ class Group:
 
     def decode(self, batch: Real, context: Real, new: Real = 1.0) -> Step:
         """One step of `batch` requests at a context, over all stages; `new` tokens of each are computed."""
-        micro = np.ceil(batch / self.pp)
+        micro = self.spread_evenly(np.ceil(batch / self.pp))
         top, tokens = self.top("decode"), micro * new
         flops = forward_flops(self.model, new, context + new - 1) * micro
         width = float(self.precision.kv_bits) / 8
@@ -118,22 +132,29 @@ class Group:
             + self.cache(context, micro) * self.copies
             + activation_traffic(self.model, tokens, micro, width)
         )
-        return Step(flops / top.compute, traffic / top.bandwidth, self._links(tokens), self.layers * top.layer_overhead)
+        pace = self.fullest
+        launches = self.layers * top.layer_overhead
+        return Step(flops / top.compute * pace, traffic / top.bandwidth * pace, self._links(tokens), launches)
 
     def prefill(self, fresh: Real, context: Real, requests: Real) -> Real:
         """All passes over `requests` prompts, `fresh` new tokens of each that end at `context`."""
+        requests = self.spread_evenly(requests)
         top, tokens = self.top("prefill"), fresh * requests
-        chunk = default("prefill_chunk_llamacpp" if self.stack == "llamacpp" else "prefill_chunk")
-        passes = np.ceil(tokens / chunk)
+        passes = self.passes(tokens)
         read = touched_bytes(self.model, self.precision, tokens / passes) + (self.ep - 1) * self._shared()
-        traffic = passes * read + self.cache(context, requests) * self.copies
+        again = (self.passes(fresh) + 1) / 2  # a prompt of several passes reads what it has cached in each
+        traffic = passes * read + self.cache(context, requests) * self.copies * again
         busy = roofline_time(
             flops=forward_flops(self.model, fresh, context) * requests,
             traffic=traffic,
             peak=top.compute,
             bandwidth=top.bandwidth,
         )
-        return busy + passes * (self._links(tokens / passes) + self.layers * top.layer_overhead)
+        return busy * self.fullest + passes * (self._links(tokens / passes) + self.layers * top.layer_overhead)
+
+    def passes(self, tokens: Real) -> Real:
+        """Passes over the tokens of prompts, each of at most a chunk."""
+        return np.ceil(tokens / default("prefill_chunk_llamacpp" if self.stack == "llamacpp" else "prefill_chunk"))
 
     def _shared(self) -> float:
         """Bytes of the weights that are no routed experts."""

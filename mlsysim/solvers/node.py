@@ -53,6 +53,7 @@ class PerformanceProfile(Result):
 
     memory: ClassVar[str] = "memory_footprint"
     remedy: ClassVar[str] = "lower batch or seq_len, a narrower precision, or a device with more memory"
+    needs: ClassVar[dict[str, str]] = {"energy": "the device has no tdp on record; give it in a spec text"}
     latency: Latency
     throughput: Rate  # units of work (tokens, images, ...) per second; in training: samples
     bottleneck: Binding
@@ -110,7 +111,7 @@ def roofline(
     else:
         flops = _inference_flops(model, batch, seq_len)
         traffic, footprint = _inference_bytes(model, fmt, batch, seq_len, rewrites)
-    model_flops, executed = 3 * flops.forward if training and lora is None else flops.matrices, flops.executed
+    model_flops, executed = flops.useful, flops.executed
     top = ceilings(hardware, fmt, regime, efficiency, bandwidth_efficiency, 1.0, footprint, stack)
     room = usable(hardware, reserve)
     shortfall = np.maximum(0.0, footprint - room)
@@ -150,10 +151,8 @@ def roofline(
 def _spread(model: Model, hardware: Device, training: bool, stack: str, measured: bool) -> Spread:
     """Microcontrollers, and image models in a framework, were measured; nothing judges the rest."""
     if hardware.group == "Tiny" and not training:
-        return spread("tiny", hardware.generation, measured and model.family == "cnn")
-    return spread(
-        "image" if model.family == "cnn" else "one-device", hardware.generation, measured and stack == "framework"
-    )
+        return spread("tiny", hardware, measured and model.family == "cnn")
+    return spread("image" if model.family == "cnn" else "one-device", hardware, measured and stack == "framework")
 
 
 def _binding(compute: Real, memory: Real) -> Real:
@@ -163,7 +162,7 @@ def _binding(compute: Real, memory: Real) -> Real:
 def _inference_flops(model: Model, batch: Real, seq_len: Real) -> Work:
     """One step: a token of every sequence, or a unit of every sample."""
     flops = forward_flops(model, 1.0, seq_len) * batch
-    return Work(flops, flops, 0.0 * flops, 1.0)
+    return Work(flops, flops, flops, 0.0 * flops, 1.0)
 
 
 def _inference_bytes(model: Model, fmt: Precision, batch: Real, seq_len: Real, rewrites: float) -> tuple[Real, Real]:
@@ -181,7 +180,8 @@ def _training_flops(model: Model, batch: Real, seq_len: Real, recompute: str, lo
     """One training step of a batch; frozen weights have no gradient of their own."""
     one = training_flops(model, _length(model, seq_len), recompute)
     frozen = 0.0 if lora is None else one.matrices / one.passes
-    return Work(one.forward * batch, (one.matrices - frozen) * batch, one.attention * batch, one.passes)
+    useful, matrices = (one.useful - frozen) * batch, (one.matrices - frozen) * batch
+    return Work(one.forward * batch, useful, matrices, one.attention * batch, one.passes)
 
 
 def _training_bytes(

@@ -29,7 +29,6 @@ from ..units import (
     UnitPrice,
     Volume,
     Years,
-    unit_of,
 )
 from .workload import default
 
@@ -196,9 +195,7 @@ def tco(
     site, n = site_of(fleet, datacenter), accelerators(fleet)
     green = sustainability(fleet, days=days, datacenter=site, mfu=mfu, life_years=life_years)
     bought = _purchase(fleet, usd_per_device, server, _given(network, "network_share"))
-    tariff = site.electricity_price if usd_per_kwh is None else usd_per_kwh
-    if tariff is None:
-        tariff = default("electricity_price", unit_of(EnergyPrice))
+    tariff = site.need("electricity_price") if usd_per_kwh is None else usd_per_kwh
     years = days / YEAR
     contracted_kw = contracted_power(fleet.node) * float(fleet.nodes) / KW
     capex = bought * (1 - residual_share) * np.minimum(1.0, days / life_years)

@@ -68,6 +68,10 @@ def server(hardware: Device, node: Node | str | None) -> Node:
 class PowerBudgetResult(Result):
     """Whole servers that a site can feed."""
 
+    needs: ClassVar[dict[str, str]] = {
+        "tokens_per_s": "give tokens_per_s_per_device in options, see MLS_THROUGHPUT",
+        "devices_nameplate": "the server has no nameplate power on record; give node with power",
+    }
     devices: Length
     nodes: Length
     node_kw: Kilowatts  # under load

@@ -54,6 +54,9 @@ class TrainingRunResult(Result):
 
     memory: ClassVar[str] = "memory_footprint"
     remedy: ClassVar[str] = "raise tp or pp, a higher zero_stage, recompute = full, or a smaller microbatch"
+    needs: ClassVar[dict[str, str]] = {
+        "cost_usd": "a price or power that tco needs is not on record; give usd_per_device_hour in options"
+    }
     hours: Hours
     steps: Quantity
     step_time: Duration
@@ -165,7 +168,7 @@ def training_run(
             raise OutOfDomain("training_run: usd_per_device_hour has the electricity in it; leave usd_per_kwh out")
         cost = usd_per_device_hour * device_seconds
     known = efficiency is None and model.family == "transformer"
-    band = spread("run-hours", fleet.node.device.generation, known)
+    band = spread("run-hours", fleet.node.device, known)
     return TrainingRunResult(
         hours=seconds,
         steps=steps + 0.0 * seconds,

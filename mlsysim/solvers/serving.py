@@ -110,18 +110,18 @@ def serving(
     step = second.decode(batch, context)
     itl, extra = step.total, 0.0 * step.total
     if draft is not None:
-        helper = group("serving", Model.of(draft), second.hardware, *shared[:4], 1, *shared[5:])
+        helper = group("serving", _drafter(model, Model.of(draft)), second.hardware, *shared[:4], 1, *shared[5:])
         itl = _speculative(second, helper, batch, context, draft_tokens, acceptance)
-        extra = helper.weights() + helper.cache(longest, batch) * helper.copies
+        extra = helper.needs(longest, batch)
+        ttft = ttft + helper.prefill(seq_len, seq_len, batch)
     elif acceptance is not None or draft_tokens is not None:
         raise OutOfDomain("serving: acceptance and draft_tokens belong to a draft model; give draft with them")
 
     cache = second.cache(longest, batch)
-    total = second.weights() + cache * second.copies + extra
+    total = second.needs(longest, batch) + extra
     short = np.maximum(0.0, total - second.room)
     if decode_hardware is not None:
-        held = first.weights() + first.cache(seq_len, batch) * first.copies
-        short = np.maximum(short, held - first.room)
+        short = np.maximum(short, first.needs(seq_len, batch) - first.room)
     wait, answer = (
         _itl_spread(second, batch, draft is not None),
         _ttft_spread(first, batch, decode_hardware is not None),
@@ -176,23 +176,32 @@ def _binding(step: Step) -> Real:
     return np.asarray(codes[np.argmax(np.stack(parts), axis=0)])
 
 
+def _drafter(model: Model, draft: Model) -> Model:
+    """A draft proposes tokens of the same vocabulary."""
+    if model.vocab is not None and draft.vocab is not None and model.vocab != draft.vocab:
+        raise OutOfDomain(
+            f"serving: draft must share the vocabulary of {model.key}, {model.vocab:g} tokens; "
+            f"{draft.key} has {draft.vocab:g}"
+        )
+    return draft
+
+
 def _itl_spread(group: Group, batch: Real, drafted: bool) -> Spread:
     """Batch 1 was measured with llama.cpp, larger batches with a tuned server; anything else is extrapolated."""
-    generation, one = group.hardware.generation, np.asarray(batch) == BATCH_ONE
-    known = group.stack == "llamacpp"
-    single = spread("decode-batch-1", generation, known and group.measured and not drafted)
-    many = spread("throughput-fixed-batch", generation, group.stack == "tuned" and group.measured and not drafted)
-    many = Spread(1 / many.high, 1 / many.low, many.status)  # time is the inverse of the measured rate
-    return (
-        single.where(one, many) if known else many.where(~one, Spread(many.low, many.high, np.maximum(1, many.status)))
-    )
+    one, plain = np.asarray(batch) == BATCH_ONE, group.measured and not drafted
+    if group.stack == "llamacpp":
+        single = spread("decode-batch-1", group.hardware, plain)
+        return single.where(one, spread("decode-batch-1", group.hardware, exact=False))
+    many = (spread("throughput-fixed-batch", group.hardware, e) for e in (plain and group.stack == "tuned", False))
+    known, wide = (Spread(1 / s.high, 1 / s.low, s.status) for s in many)  # time is the inverse of the measured rate
+    return wide.where(one, known)
 
 
 def _ttft_spread(group: Group, batch: Real, moved: bool) -> Spread:
     one = np.asarray(batch) == BATCH_ONE
     key = "prefill-llamacpp" if group.stack == "llamacpp" else "first-token"
-    known = spread(key, group.hardware.generation, group.stack != "framework" and group.measured and not moved)
-    return known.where(one, spread(key, None))
+    known = spread(key, group.hardware, group.stack != "framework" and group.measured and not moved)
+    return known.where(one, spread(key, group.hardware, exact=False))
 
 
 # ------------------------------------------------------------------ at load
@@ -254,27 +263,30 @@ def throughput(
         "throughput", model, hardware, fmt, kv_precision, tp, pp, ep, stack, efficiency, bandwidth_efficiency, reserve
     )
     mean = input_tokens + output_tokens / 2
-    each = one.cache(mean, 1.0) * one.copies
-    weights, room = one.weights(), one.room
+    each = one.cache(mean, 1.0) * one.copies * one.fullest
+    weights, room = one.weights() * one.fullest, one.room
+    if batch is not None and max_batch is not None:
+        raise OutOfDomain("throughput: max_batch bounds a blank batch; give one of the two")
     if batch is None:
         most = default("max_batch") if max_batch is None else max_batch
         served = np.clip(np.floor((room - weights) / np.maximum(each, 1.0)), 1.0, most)
     else:
         served = batch + 0.0 * mean
-    total = weights + each * served
-    prompts = one.prefill(input_tokens - cached_prefix, input_tokens, served) / pp  # stages work on several prompts
+    total = one.needs(mean, served)
+    fresh = input_tokens - cached_prefix
+    prompts = one.prefill(fresh, input_tokens, served) / np.minimum(pp, one.passes(fresh * served))  # stages overlap
     itl = one.decode(served, mean).total
     duration = prompts + output_tokens * itl
     requests = served / duration
     rate = requests * output_tokens
-    band = _load_spread(one, batch is not None)
+    band = _load_spread(one, served, batch is not None)
     return ThroughputResult(
         tokens_per_s_per_device=rate / one.devices,
         output_rate=rate,
         input_rate=requests * input_tokens,
         total_rate=requests * (input_tokens + output_tokens),
         requests_rate=requests,
-        ttft=one.prefill(input_tokens - cached_prefix, input_tokens, 1.0) + 0.0 * rate,
+        ttft=one.prefill(fresh, input_tokens, 1.0) + 0.0 * rate,
         itl=itl + prompts / output_tokens,
         batch=served,
         prefill_share=prompts / duration,
@@ -289,9 +301,11 @@ def throughput(
     )
 
 
-def _load_spread(group: Group, fixed: bool) -> Spread:
+def _load_spread(group: Group, served: Real, fixed: bool) -> Spread:
+    """Measured with a tuned server, at many requests in flight."""
     key = "throughput-fixed-batch" if fixed else "throughput-max-load"
-    return spread(key, group.hardware.generation, group.stack == "tuned" and group.measured)
+    known = spread(key, group.hardware, group.stack == "tuned" and group.measured)
+    return spread(key, group.hardware, exact=False).where(np.asarray(served) == BATCH_ONE, known)
 
 
 # ------------------------------------------------------------------ the cache alone

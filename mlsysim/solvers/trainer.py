@@ -35,9 +35,10 @@ def regime_of(model: Model, hardware: Device, training: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """FLOP of one sample: one forward pass, what a step executes, and how often it goes through the matrices."""
+    """FLOP of one sample: a forward pass, what counts as the model's, what a step executes; passes over matrices."""
 
     forward: Real
+    useful: Real
     matrices: Real
     attention: Real
     passes: float
@@ -50,8 +51,11 @@ class Work:
 def training_flops(model: Model, length: Real, recompute: str) -> Work:
     """Work of one sample of `length` tokens (one denoising step of a diffusion model)."""
     forward = forward_flops(model, length, length) / float(model.steps or 1)
-    scores, passes = attention_flops(model, length, length), MATRIX_PASSES[recompute]
-    return Work(forward, passes * (forward - scores), ATTENTION_PASSES[recompute] * scores, passes)
+    passes = MATRIX_PASSES[recompute]
+    scores = attention_flops(model, length, length)
+    if not is_lm(model):  # no mask: every position sees every other, not only those before it
+        scores = scores * 2 * length / (length + 1)
+    return Work(forward, 3 * forward, passes * (forward - scores), ATTENTION_PASSES[recompute] * scores, passes)
 
 
 def step_compute(

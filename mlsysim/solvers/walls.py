@@ -134,7 +134,9 @@ def _verdict(number: int, j: _Judged | None, binding: int) -> str:
         return f"needs {NEEDS[number]}"
     if not np.isfinite(j.limit):
         return j.verdict
-    over = not np.isfinite(j.value) or j.value > j.limit
+    if not np.isfinite(j.value):
+        return "unknown: what does not fit moves over the host link, whose rate is not on record"
+    over = j.value > j.limit
     word = "binds" if number == binding else "exceeded" if over else "has room"
     return f"{word}: {j.verdict}" if j.verdict else word
 
@@ -174,7 +176,7 @@ def _judge(model: Model, hardware: Device) -> tuple[dict[int, _Judged], int, str
         cache = float(cache_bytes(model, CONTEXT, 1.0, float(fmt.kv_bits) / 8))
         left = room - weight_bytes(model, fmt)
         many = f"{max(0.0, np.floor(left / cache)):g} sequences of {CONTEXT:g} tokens" if cache else ""
-        out[5] = _Judged(cache / GB, left / GB, "GB", many)
+        out[5] = _Judged(cache / GB, max(0.0, left) / GB, "GB", many)
     strength = abs(float(getattr(felt, ceiling.name)))
     out[21] = _Judged(strength, np.nan, "% per %", f"{ceiling} binds")
     return out, BINDS[ceiling], f"batch 1, {fmt.key}" + (f", {CONTEXT:g} tokens" if is_lm(model) else "")

@@ -283,8 +283,12 @@ def _levers(entry: Entry, gains: list[tuple[float, Move]], key: str, less: bool,
     ranked = [*own[:1], *(pair for pair in gains if pair not in own[:1])][:SHOWN]
     verb = "lowers" if less else "raises"
     head = f"{'' if own else 'Best lever: '}{_named(ranked[0][1])} {verb} {what} by {_percent(ranked[0][0])}"
-    rest = ", ".join(f"{_named(m)} ({_percent(gain)})" for gain, m in ranked[1:])
-    return f"{head}; next best: {rest}." if rest else f"{head}."
+    larger = [pair for pair in ranked[1:] if pair[0] > ranked[0][0] + 1e-6]  # the wall's own lever comes first
+    smaller = [pair for pair in ranked[1:] if pair not in larger]
+    for words, pairs in (("more from", larger), ("next best:", smaller)):
+        if pairs:
+            head += f"; {words} " + ", ".join(f"{_named(m)} ({_percent(gain)})" for gain, m in pairs)
+    return f"{head}."
 
 
 def _useless(up: list[Move], out: Any, metric: str) -> str:

@@ -12,9 +12,8 @@ import numpy as np
 
 from ..equations.transformer import kv_size, mla_size
 from ..errors import MissingFact, OutOfDomain
-from ..registry import fields
 from ..things import DEFAULTS, Model, Precision
-from ..units import Real, Unit, unit_of
+from ..units import Real, Unit
 
 ATTENTION = ("transformer", "moe")
 
@@ -194,11 +193,3 @@ def refuse_unless(condition: Any, message: str) -> None:
     """Raise `OutOfDomain` unless every element of `condition` holds."""
     if not np.all(condition):
         raise OutOfDomain(message)
-
-
-def field_unit(kind: Any, name: str) -> Unit:
-    """The unit of a thing's field."""
-    unit = unit_of(fields(kind)[name])
-    if unit is None:
-        raise TypeError(f"{name} of {kind.__name__} has no unit")
-    return unit

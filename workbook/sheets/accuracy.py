@@ -18,7 +18,7 @@ from ..style import CENTS, SHARE, WHOLE, block_title, heading, page, protect, pu
 FITTED = "best fit"  # what the note of a fitted constant says
 TOP = 5
 LAST_COLUMN = 10
-_BANDS = {"title": "Regime", "rows": "Rows", "sources": "Sources", "generations": "Chips measured",
+_BANDS = {"title": "Regime", "rows": "Rows", "sources": "Sources", "chips": "Chips measured (generation/memory)",
           "low": "Low, measured / predicted", "high": "High, measured / predicted"}  # fmt: skip
 _ERRORS = ("Kind of measurement", "Rows judged", "Sources", "Area", "Median error", "Median error, mean over sources",
            "9 in 10 rows are off by less than", "Rows with a range", "Inside their range",

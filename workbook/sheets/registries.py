@@ -216,7 +216,7 @@ def _neighbours(kind: type[Thing]) -> tuple[Registry[Any], ...]:
 def _width(text: str) -> float:
     special = {"key": 22, "title": 46, "source": 36, "url": 30, "as_of": 11, "spec": 30, "group": 14, "lookup": 26,
                "params": 18, "active_params": 18, "expert_params": 18, "terms": 40, "status": 12,
-               "generations": 28}  # fmt: skip
+               "chips": 28}  # fmt: skip
     return special.get(text, max(11, min(18, len(text) + 1)))
 
 
