@@ -84,7 +84,7 @@ SYMBOLS: dict[str, dict[str, Exact]] = {
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*\Z", re.S)
 
 
-def read(text: str, base: str, where: str = "value") -> Exact:
+def read(text: str, base: str, where: str = "value", face: str = "") -> Exact:
     """Read ``"3.35 TB/s"`` exactly, in base units; a comma or a missing unit is refused.
 
     Raises
@@ -97,7 +97,7 @@ def read(text: str, base: str, where: str = "value") -> Exact:
         raise OutOfDomain(f"{where}: {text!r} has a comma; {_without_comma(text)}")
     match = _NUMBER.match(text)
     if match is None:
-        raise OutOfDomain(f"{where}: {text!r} is no number; write for example {_example(base)}")
+        raise OutOfDomain(f"{where}: {text!r} is no number; write for example {_example(base, face)}")
     number, unit = match.groups()
     if abs(int(number.casefold().partition("e")[2] or 0)) > 300:
         raise OutOfDomain(f"{where}: {text!r} leaves the range of numbers")
@@ -116,9 +116,11 @@ def _without_comma(text: str) -> str:
     return "write 3350 or 3.35, with a point as the decimal sign"
 
 
-def _example(base: str) -> str:
+def _example(base: str, face: str) -> str:
     if base == "1":
         return "8 or 70B"
+    if face:
+        return f"'80 {face}'"
     symbols = [s for s in SYMBOLS.get(base, {base: Exact(1)}) if s]
     return f"'80 {symbols[min(3, len(symbols) - 1)]}'"
 
@@ -156,7 +158,7 @@ class Unit:
 
     def parse(self, text: str, where: str = "value") -> float:
         """Read a value as a data sheet prints it and check it: ``"3.35 TB/s"`` -> 3.35e12."""
-        return float(self.check(float(read(text, self.base, where)), where))
+        return float(self.check(float(read(text, self.base, where, self.face)), where))
 
     def printed_in_face(self, text: str) -> float:
         """The printed value in face units, rounded once."""
@@ -313,6 +315,7 @@ HourlyPrice = Annotated[Real, _U("USD/s", "USD/h", high=1e6 / 3600)]
 TokenPrice = Annotated[Real, _U("USD/token", "USD/Mtoken")]
 Count = Annotated[Real, _U("1", "", low=1, whole=True, high=1e12)]
 Quantity = Annotated[Real, _U("1", "", open_low=True, high=1e12)]
+Draft = Annotated[Real, _U("1", "", low=1, whole=True, high=1000, slip="drafts propose 2 to 10 tokens at a time")]
 Params = Annotated[Real, _U("1", "", open_low=True, high=1e15, slip="did you mean 70e9? parameters are plain counts")]
 Tokens = Annotated[Real, _U("1", "", open_low=True, high=1e18, slip="did you mean 15e12? tokens are plain counts")]
 Length = Annotated[Real, _U("1", "", whole=True, high=1e12)]

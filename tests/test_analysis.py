@@ -281,7 +281,7 @@ def test_a_time_below_the_launches_is_refused_with_the_number() -> None:
             m.synthesis("Llama3_8B", latency=target)
     cell = FUNCTIONS["MLS_SYNTHESIS"]
     column = cell("Llama3_8B", [[1e-3], [10.0]])
-    assert str(column[0][0]).startswith("#MLS! synthesis: latency must be above")  # type: ignore[index]
+    assert str(column[0][0]).startswith("#MLS! MLS_SYNTHESIS: latency must be above")  # type: ignore[index]
     assert column[1][0] == close(m.synthesis("Llama3_8B", latency=10e-3).bandwidth / 1e9)  # type: ignore[index]
 
 

@@ -299,12 +299,24 @@ def test_what_was_measured_is_validated() -> None:
         "serving": lambda: m.serving("Llama3_8B", "H100", seq_len=512, batch=8).itl_validity,
         "first token": lambda: m.serving("Llama3_8B", "H100", seq_len=512).ttft_validity,
         "llama.cpp": lambda: m.serving("Llama3_8B", "RTX4090", seq_len=512, stack="llamacpp").itl_validity,
-        "load": lambda: JUDGED[2][1]("H100").tokens_per_s_per_device_validity,
+        "load": lambda: load("H100", "fp8").tokens_per_s_per_device_validity,
         "training": lambda: m.training("Llama3_8B", "Research_256", batch=256).step_latency_total_validity,
         "images": lambda: m.roofline("ResNet50", "V100", **CNN).latency_validity,
     }  # fmt: skip
     for name, call in validated.items():
         assert call() is Validation.validated, name
+
+
+def load(chip: str, precision: str) -> Any:
+    return m.throughput("Llama3_8B", chip, input_tokens=512, output_tokens=128, precision=precision)
+
+
+def test_maximum_load_was_measured_in_8_and_4_bits_and_plans_with_small_bubbles() -> None:
+    assert load("H100", "fp16").tokens_per_s_per_device_validity is Validation.extrapolated
+    idle, busy = (m.training("Llama3_70B", "Research_256", batch=b, tp=8, pp=8) for b in (4, 256))
+    assert idle.bubble_fraction > 0.25 > busy.bubble_fraction
+    assert idle.step_latency_total_validity is Validation.extrapolated
+    assert busy.step_latency_total_validity is Validation.validated
 
 
 def test_batch_1_on_a_tuned_server_is_extrapolated_and_wider() -> None:

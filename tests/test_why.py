@@ -251,7 +251,7 @@ def test_exactly_one_wall_binds_and_no_cell_is_odd(model: str, hardware: str) ->
 def test_walls_refuse_half_a_question() -> None:
     excel = FUNCTIONS["MLS_WALLS"]
     for cells in (("Llama3_8B",), (None, "H100")):
-        assert excel(*cells) == "#MLS! walls: give model and hardware together, or neither"
+        assert excel(*cells) == "#MLS! MLS_WALLS: give model and hardware together, or neither"
     assert "did you mean" in str(excel("Llama3_8B", "H10O"))
     assert "model must be a single cell" in str(excel([["Llama3_8B"], ["GPT3"]], "H100"))
 

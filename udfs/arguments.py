@@ -60,7 +60,7 @@ def wizard_help(param: Param, entry: Entry) -> str:
 
 def one_call(entry: Entry, params: tuple[Param, ...], cells: Sequence[Any]) -> tuple[dict[str, Any], str]:
     """Keyword arguments and metric of a call with single cells; a range is refused, except where it is a list."""
-    arrays = {p.name: as_objects(c) for p, c in zip(params, cells, strict=True)}
+    arrays = {p.name: as_objects(options_cell(entry, p, c)) for p, c in zip(params, cells, strict=True)}
     for param in params:
         if arrays[param.name].ndim and not param.is_list:
             raise OutOfDomain(f"{entry.excel}: {param.name} must be a single cell; the answer is one table or text")
@@ -104,7 +104,7 @@ def metric_of(entry: Entry, cell: Any) -> str:
         return name  # a figure that no measurement judges is answered so, not refused
     if name not in entry.metrics:
         extra = f"; {ALL} works in a single cell only" if name == ALL else ""
-        near = _near(name, [*entry.metrics])
+        near = _near(name, [m for m in entry.metrics if not m.endswith(BAND)])
         raise UnknownName(f"{entry.excel} has no metric {cell!r}; {near}it has {', '.join(entry.metrics)}{extra}")
     return name
 
@@ -140,6 +140,24 @@ def word(param: Param, cell: Any, where: str) -> Any:
         return param.thing.of(cell)
     except MlsysError as error:
         raise type(error)(f"{where}: {error}") from None
+
+
+def options_cell(entry: Entry, param: Param, cell: Any) -> Any:
+    """A range of two columns, name | value, as the one text that it stands for; any other cell as it is."""
+    table = as_objects(cell) if param is OPTIONS else None
+    if table is None or table.ndim < 2 or table.shape[1] != 2:
+        return cell
+    rows = [(name, value) for name, value in table if not is_blank(name)]
+    if not rows or any(not isinstance(name, str) or "=" in name for name, _ in rows):
+        return cell
+    return "; ".join(f"{name} = {_as_text(entry, name, value)}" for name, value in rows if not is_blank(value))
+
+
+def _as_text(entry: Entry, name: str, value: Any) -> str:
+    if is_error(value):
+        raise OutOfDomain(f"{entry.excel}: options: {name} holds the error {value}")
+    text = str(value)
+    return f"{{{text}}}" if ";" in text and not text.startswith("{") else text
 
 
 def options_of(entry: Entry, cell: Any) -> dict[str, Any]:

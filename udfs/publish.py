@@ -22,7 +22,18 @@ from mlsysim.tables import is_table
 from mlsysim.units import codes_of, unit_of
 
 from . import tables
-from .arguments import ALL, BAND, HELP_LIMIT, NOT_VALIDATED, Argument, excel_params, number, wizard_help, words_of
+from .arguments import (
+    ALL,
+    BAND,
+    HELP_LIMIT,
+    NOT_VALIDATED,
+    Argument,
+    excel_params,
+    number,
+    options_cell,
+    wizard_help,
+    words_of,
+)
 from .cells import Block, Cell, Objects, as_objects, block, is_blank, is_error, outward, refusal
 
 # results that stay true of a plan that does not fit
@@ -60,7 +71,7 @@ class Published:
         try:
             return self.run([*cells, *[None] * (len(self.parameters) - len(cells))])
         except MlsysError as error:
-            return refusal(str(error))
+            return refusal(_named(self.entry, error))
         except (ArithmeticError, RecursionError):
             return refusal(f"{self.name}: these figures together leave the range of arithmetic; check their units")
 
@@ -69,6 +80,14 @@ def _looks_cut(cells: Sequence[Any]) -> bool:
     """Whether two neighbours may be one number that was written with a comma between its thousands."""
     groups = [isinstance(c, (int, float)) and not isinstance(c, bool) and c in range(1000) for c in cells]
     return any(left and right for left, right in pairwise(groups))
+
+
+def _named(entry: Entry | None, error: MlsysError) -> str:
+    """The sentence of a refusal, with the name of the function as the sheet has it."""
+    text = str(error)
+    if entry is None or text.startswith(entry.excel):
+        return text
+    return f"{entry.excel}: {text.removeprefix(f'{entry.name}: ')}"
 
 
 def publish(entry: Entry) -> Published:
@@ -85,7 +104,7 @@ def publish(entry: Entry) -> Published:
 
 
 def _run(entry: Entry, params: tuple[Param, ...], cells: Sequence[Any]) -> Cell | Block:
-    arrays = [as_objects(c) for c in cells]
+    arrays = [as_objects(options_cell(entry, p, c)) for p, c in zip(params, cells, strict=True)]
     try:
         shape = np.broadcast_shapes(*(a.shape for a in arrays))
     except ValueError:
@@ -127,7 +146,7 @@ def _solve_group(
     try:
         given, metric = words_of(entry, params, words)
     except MlsysError as error:
-        answers[index] = refusal(str(error))
+        answers[index] = refusal(_named(entry, error))
         return
     good = np.ones(len(index), dtype=bool)
     for param in params:
@@ -162,7 +181,7 @@ def _call(entry: Entry, given: dict[str, Any], metric: str, index: Any, answers:
         answers[index] = _picked(entry, entry.call(**scalar), metric, len(index))
     except MlsysError as error:
         if len(index) == 1:
-            answers[index] = refusal(str(error))
+            answers[index] = refusal(_named(entry, error))
             return
         half = len(index) // 2
         for part in (slice(None, half), slice(half, None)):

@@ -3,11 +3,11 @@
 import numpy as np
 
 from ..catalogue import equation
-from ..units import Count, Fraction, Ratio
+from ..units import Draft, Fraction, Ratio
 
 
 @equation("leviathan2023", group="Equations")
-def speculation(*, draft_tokens: Count, acceptance: Fraction) -> Ratio:
+def speculation(*, draft_tokens: Draft, acceptance: Fraction) -> Ratio:
     """Expected tokens of one verification step when a draft model proposes several and each is accepted alike.
 
     Examples
@@ -19,6 +19,6 @@ def speculation(*, draft_tokens: Count, acceptance: Fraction) -> Ratio:
     """
     return np.where(
         acceptance < 1 - 1e-6,
-        (1 - acceptance ** (draft_tokens + 1)) / np.maximum(1e-7, 1 - acceptance),
+        (1 - np.exp((draft_tokens + 1) * np.log(acceptance))) / np.maximum(1e-7, 1 - acceptance),
         (draft_tokens + 1) * (1 - draft_tokens / 2 * (1 - acceptance)),
     )  # the quotient loses its digits near 1, where the series is exact

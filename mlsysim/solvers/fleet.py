@@ -39,6 +39,7 @@ from .trainer import FUSED, regime_of, step_compute, training_flops
 from .workload import ATTENTION, activation_bytes, activation_traffic, default, is_lm, refuse_unless, training_state
 
 BACKWARD = 2 / 3  # of a step's compute
+MEASURED_BUBBLE = 0.25  # the plans that were measured idle less
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,10 @@ def training(
     footprint = state + kept
     room = usable(node.device, reserve)
     usual = efficiency is None and stack == "tuned" and fmt.key not in ("fp32", "tf32") and bool(np.all(straggler == 1))
-    band = spread("training-step", node.device, usual and model.family == "transformer" and is_lm(model))
+    known = usual and model.family == "transformer" and is_lm(model)
+    band = spread("training-step", node.device, known).where(
+        idle <= MEASURED_BUBBLE, spread("training-step", node.device, exact=False)
+    )
     return DistributedResult(
         step_latency_total=step,
         effective_throughput=batch / step,

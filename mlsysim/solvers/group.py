@@ -72,9 +72,13 @@ class Group:
 
     @property
     def measured(self) -> bool:
-        """Whether the rates are the calibrated ones and the split is one that measurements judge."""
+        """Whether the rates are the calibrated ones, and model, format and split are such that measurements judge.
+
+        No row has a mixture of experts, or a tuned server with weights narrower than its arithmetic.
+        """
         plain = np.all(np.asarray(self.pp) == 1) and np.all(np.asarray(self.ep) == 1)
-        return bool(plain) and self.efficiency is None and self.bandwidth_efficiency is None
+        usual = self.model.family == "transformer" and (self.stack == "llamacpp" or not self.precision.weight_only)
+        return bool(plain) and usual and self.efficiency is None and self.bandwidth_efficiency is None
 
     @property
     def fullest(self) -> Real:
@@ -209,7 +213,8 @@ def group(
     )
     refuse_unless(
         tp * pp * ep <= linked,
-        f"{name}: tp x pp x ep must not exceed the {linked:g} devices that the links of {hardware.key} join",
+        f"{name}: tp x pp x ep must not exceed the {linked:g} devices that the links of {hardware.key} join; ep counts "
+        "devices beside those of tp, so a server of eight with experts spread has tp = 1 and ep = 8",
     )
     refuse_unless(
         model.heads is None or np.all(float(model.heads) % tp == 0),

@@ -18,6 +18,7 @@ _POINTS = 121  # of the first look along the range
 _HALVINGS = 200
 _SAME = 1e-12
 _HIT = 1e-6
+_EDGE = 50  # halvings towards the end of what has a result
 
 
 class _Curve:
@@ -89,6 +90,7 @@ def solve_for(
     curve = _Curve(found, given, argument, name)
     points = _points(first, last, unit.whole)
     values = np.array([curve(float(x)) for x in points])
+    points, values = _to_the_edges(curve, points, values, float(target), unit.whole)
     where = f"solve_for: {found.name}.{name}" if name else f"solve_for: {found.name}"
     left, right = _bracket(points, values, float(target), where, argument, curve.reason)
     x = (_whole if unit.whole else _halved)(curve, left, right, float(target), where, argument)
@@ -139,6 +141,33 @@ def _points(first: float, last: float, whole: bool) -> Any:
     else:
         points = np.geomspace(first, last, _POINTS)
     return np.unique(np.rint(points) if whole else points)
+
+
+def _to_the_edges(curve: _Curve, points: Any, values: Any, target: float, whole: bool) -> tuple[Any, Any]:
+    """The points, and more of them up to where the result ends, if the target lies beyond those that have one.
+
+    A queue that nears its capacity takes any time, but between the last point that is stable and the next one.
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    if not known.size or values[known].min() <= target <= values[known].max():
+        return points, values
+    found = dict(zip(points[known].tolist(), values[known].tolist(), strict=True))
+    for inner, outer in ((known[0], known[0] - 1), (known[-1], known[-1] + 1)):
+        if not 0 <= outer < len(points):
+            continue
+        good, bad = float(points[inner]), float(points[outer])
+        for _ in range(_EDGE):
+            middle = float(np.rint((good + bad) / 2)) if whole else (good + bad) / 2
+            if middle in (good, bad):
+                break
+            value = curve(middle)
+            if math.isfinite(value):
+                found[middle] = value
+                good = middle
+            else:
+                bad = middle
+    more = np.array(sorted(found))
+    return more, np.array([found[x] for x in more.tolist()])
 
 
 def _bracket(

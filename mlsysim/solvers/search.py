@@ -158,7 +158,7 @@ def _legal(model: Model, fleet: Fleet, batch: float, cp: float, given: dict[str,
         "pp": [d for d in _divisors(n) if d <= deepest],
         "ep": [given["ep"]] if given["ep"] is not None else _divisors(experts),
         "microbatch": [given["microbatch"]] if given["microbatch"] is not None else _divisors(batch),
-        "interleave": [given["interleave"]] if given["interleave"] is not None else _divisors(layers),
+        "interleave": [given["interleave"]] if given["interleave"] is not None else _chunks(layers, deepest, n),
         "zero_stage": [0.0, 1.0, 2.0, 3.0] if stage is None else [stage],
     }
     tp, pp, e, micro, v, zero = np.meshgrid(*(np.array(a, dtype=np.float64) for a in axes.values()), indexing="ij")
@@ -166,8 +166,9 @@ def _legal(model: Model, fleet: Fleet, batch: float, cp: float, given: dict[str,
     m = batch / (dp * micro)
     even = (n % (tp * pp) == 0) & (m == np.floor(m)) & (m >= 1)
     legal = even & (dp % e == 0) & (experts % e == 0)
-    # interleaving: equal chunks, and micro-batches in whole rounds of the stages [Narayanan 2021, section 2.2]
-    legal &= (v == 1) | ((pp > 1) & (layers % (pp * v) == 0) & (m % pp == 0))
+    # interleaving: equal chunks of the fullest stage (of 126 layers on 16 stages: 8), and micro-batches in whole rounds
+    # of the stages [Narayanan 2021, section 2.2]
+    legal &= (v == 1) | ((pp > 1) & (np.ceil(layers / pp) % v == 0) & (pp * v <= layers) & (m % pp == 0))
     legal &= (zero == 0) | (dp > 1) | (stage is not None)
     if not legal.any():
         raise OutOfDomain(
@@ -180,6 +181,12 @@ def _legal(model: Model, fleet: Fleet, batch: float, cp: float, given: dict[str,
 
 def _fewest(n: float, axes: dict[str, list[float]]) -> float:
     return min(n / (t * p) for t in axes["tp"] for p in axes["pp"] if n % (t * p) == 0)
+
+
+def _chunks(layers: float, deepest: float, n: float) -> list[float]:
+    """Every interleaving that cuts the fullest stage of some pipeline into equal chunks."""
+    stages = {np.ceil(layers / d) for d in _divisors(n) if d <= deepest}
+    return sorted({v for stage in stages for v in _divisors(stage)})
 
 
 def _divisors(n: float) -> list[float]:

@@ -23,6 +23,7 @@ from ..units import (
     ByteRate,
     Bytes,
     Count,
+    Draft,
     Flag,
     Fraction,
     Latency,
@@ -35,7 +36,7 @@ from ..units import (
     Validity,
 )
 from .bands import Spread, spread
-from .device import Stack
+from .device import MATRIX, Stack, datapath_bits
 from .group import Group, Step, group
 from .workload import cache_bytes, default, refuse_unless
 
@@ -82,7 +83,7 @@ def serving(
     cached_prefix: Option[Length] = 0,
     draft: Option[Model | str | None] = None,
     acceptance: Option[Fraction | None] = None,
-    draft_tokens: Option[Count | None] = None,
+    draft_tokens: Option[Draft | None] = None,
     decode_hardware: Option[Device | str | None] = None,
     link: Option[ByteRate | None] = None,
     ep: Option[Count] = 1,
@@ -302,9 +303,10 @@ def throughput(
 
 
 def _load_spread(group: Group, served: Real, fixed: bool) -> Spread:
-    """Measured with a tuned server, at many requests in flight."""
+    """Measured with a tuned server, at many requests in flight; at maximum load in 8 and 4 bits only."""
     key = "throughput-fixed-batch" if fixed else "throughput-max-load"
-    known = spread(key, group.hardware, group.stack == "tuned" and group.measured)
+    narrow = fixed or datapath_bits(group.precision) < MATRIX
+    known = spread(key, group.hardware, group.stack == "tuned" and group.measured and narrow)
     return spread(key, group.hardware, exact=False).where(np.asarray(served) == BATCH_ONE, known)
 
 
