@@ -76,18 +76,21 @@ def predict(row: dict[str, Any]) -> Prediction:
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise Skip("the measured value is no positive number")
     try:
-        return call(row["inputs"], row["measured"]["metric"])
+        prediction = call(row["inputs"], row["measured"]["metric"])
+        if not 0 < float(prediction.value) < float("inf"):
+            raise Skip("the answer is no positive number: a fact that it needs is not on record")
+        return prediction
     except MlsysError as error:
         raise Skip(str(error)) from None
-    except (KeyError, TypeError, ZeroDivisionError) as error:
-        raise Skip(f"the row lacks or garbles {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise Skip(f"the row lacks or garbles something: {error}") from None
 
 
 def tally(rows: Iterable[dict[str, Any]]) -> dict[str, Tally]:
     """Every row predicted, by subcategory."""
     out: dict[str, Tally] = {}
     for row in rows:
-        one = out.setdefault(row["subcategory"], Tally(row["category"]))
+        one = out.setdefault(row["subcategory"], Tally(row.get("category", "")))
         if not row.get("judge", True):
             one.context += 1
             continue

@@ -64,11 +64,11 @@ def weights(i: Inputs, metric: str) -> Prediction:
 
 def shape(i: Inputs) -> str:
     """A GPT of a row's layers and width: 12 layers hidden^2 parameters, as the paper counts."""
-    params = 12 * i["layers"] * i["hidden"] ** 2
-    heads = i.get("heads") or i["hidden"] // 128
+    layers, hidden = float(i["layers"]), float(i["hidden"])
+    heads = float(i.get("heads") or hidden // 128)
     return (
-        f"row model; family = transformer; unit = token; params = {params}; layers = {i['layers']}; "
-        f"hidden = {i['hidden']}; heads = {heads}; kv_heads = {heads}"
+        f"row model; family = transformer; unit = token; params = {12 * layers * hidden**2:.0f}; "
+        f"layers = {layers:.0f}; hidden = {hidden:.0f}; heads = {heads:.0f}; kv_heads = {heads:.0f}"
     )
 
 

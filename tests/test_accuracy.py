@@ -7,6 +7,7 @@ from pathlib import Path
 
 import accuracy
 import accuracy_bands
+import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
@@ -89,3 +90,15 @@ def test_any_file_of_the_format_is_read_also_a_bare_list_with_rows_that_cannot_b
     assert (got["decode_bs1"]["n"], got["decode_bs1"]["skipped"]) == (1, 2)
     assert any("Abacus" in why for why in got["decode_bs1"]["reasons"])
     assert got["never heard of"]["skipped"] == 1
+
+
+def test_rows_with_gaps_and_nonsense_are_skipped_and_never_crash():
+    chance = np.random.default_rng(7)
+    rows = []
+    for row in accuracy.read(ROWS):
+        for bad in (None, "", "n/a", 0, -1, [], {"a": 1}):
+            name = chance.choice(list(row["inputs"]) or ["x"])
+            rows.append(row | {"inputs": row["inputs"] | {str(name): bad}, "judge": True, "circular": False})
+    table = accuracy.report(rows)["subcategories"]
+    assert sum(s["n"] + s["skipped"] for s in table.values()) == len(rows)
+    assert sum(s["skipped"] for s in table.values()) > 300
