@@ -87,11 +87,12 @@ ALIASES = {"f16": "fp16", "f32": "fp32", "nvfp4": "fp4", "mxfp4": "fp4", "float1
 
 def precision(name: str | None) -> str:
     """A number format of the registry."""
-    text = (name or "fp16").casefold()
-    text = ALIASES.get(text, text)
-    if text not in PRECISIONS:
-        raise Skip(f"no number format {name} in the registry")
-    return PRECISIONS[text].key
+    text = str(name or "fp16").casefold()
+    for word in (text, *re.split(r"[^a-z0-9_]+", text)):  # "FP8-CS" and "bf16 mixed" name their format first
+        known = ALIASES.get(word, word)
+        if known and known in PRECISIONS:
+            return PRECISIONS[known].key
+    raise Skip(f"no number format {name} in the registry")
 
 
 def serving_precision(i: Inputs) -> str:
@@ -259,6 +260,9 @@ def _interleave(i: Inputs, pp: int) -> float:
 
 def _zero(i: Inputs) -> int:
     text = str(i.get("fsdp") if i.get("fsdp") is not None else i.get("zero") or 0).upper()
+    named = re.search(r"(?:ZERO|STAGE)\D?([0-3])", text)
+    if named:
+        return int(named[1])
     if "FULL_SHARD" in text or text == "3":
         return 3
     if "GRAD" in text or text == "2":
