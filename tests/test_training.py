@@ -194,7 +194,7 @@ def test_experts_are_sharded_and_their_tokens_sent() -> None:
     assert one.memory_footprint - four.memory_footprint == close(16 * 3.2e9 * 3 / 4)
     assert one.ep_communication_latency == 0
     message = 2 * H * S * 2  # two experts for each token
-    each = 4 * L * (3 / 4 * message / INSIDE + NEAR)
+    each = default("tp_exposed") * 4 * L * (3 / 4 * message / INSIDE + NEAR)
     assert four.ep_communication_latency == close(2 * each)  # two micro-batches
     dense, routed = 2 * 0.8e9, 2 * 3.2e9 / 4
     reduced = near(4, dense) + far(8, dense / 4) + far(8, routed)

@@ -136,7 +136,7 @@ def training(
     t_tp = exposed * passes * layers * all_reduce(tp, hidden, tp <= per_node, net)
     t_cp = exposed * context_time(model, layers, tokens, weights, tp * cp <= per_node, cp, tp, net)
     t_pp = np.where(pp > 1, 2 * interleave * send(hidden / tp, tp * cp * pp <= per_node, net), 0.0)
-    t_ep = expert_time(model, layers, plan["layers"], hidden / tp, tp * cp * pp * ep <= per_node, ep, net)
+    t_ep = exposed * expert_time(model, layers, plan["layers"], hidden / tp, tp * cp * pp * ep <= per_node, ep, net)
 
     # the pipeline, and the gradients
     idle = bubble(stages=pp, microbatches=m, interleave=interleave)
