@@ -96,6 +96,8 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, key: str) -> T:
         things, index = _load(self)
+        if isinstance(key, str) and key in things:  # the common case, cheaply
+            return things[key]  # type: ignore[return-value]
         if not isinstance(key, str) or not key.strip():
             raise UnknownName(f"{self.name}: a key such as {next(iter(things))} is needed, got {_shown(key)}")
         try:
