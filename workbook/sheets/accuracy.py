@@ -80,7 +80,7 @@ def _ranges(sheet: Worksheet, row: int) -> int:
     row += 2 + len(BANDS)
     note = (
         "A figure's range is the figure times low and high. Many constants were fitted to the same rows, so rows of a "
-        "source not seen scatter more: the ends are the 8th and 92nd percentile, not the 10th and 90th. A chip "
+        "source not seen scatter more: the ends are the 7th and 93rd percentile, not the 10th and 90th. A chip "
         "generation that is not listed, or another software stack, is extrapolated: its range is wider. Where no range "
         "exists a figure is not validated."
     )
