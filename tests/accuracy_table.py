@@ -30,7 +30,7 @@ TITLES = {
     "iteration_time": "Time of a training step",
     "kv_bytes_per_token": "KV cache per token",
     "mfu": "MFU of training as published",
-    "mlperf_inference": "MLPerf Inference: image models and BERT",
+    "mlperf_inference": "MLPerf Inference: Llama 2 70B and ResNet-50",
     "mlperf_time_to_train": "MLPerf Training: time to train",
     "mlperf_tiny": "MLPerf Tiny: latency on microcontrollers",
     "mlperf_tiny_energy": "MLPerf Tiny: energy per inference",
