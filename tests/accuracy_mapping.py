@@ -156,15 +156,24 @@ def throughput(i: Inputs, metric: str) -> Prediction:
     if i.get("tp"):
         result = m.throughput(decoder(i), device(i), tp=i["tp"], **chosen)
     else:  # whole copies side by side, split as serves most
-        plans = [
-            m.throughput(decoder(i), device(i), tp=t, **chosen) for t in (1, 2, 4, 8) if t <= gpus and gpus % t == 0
-        ]
-        fitting = [r for r in plans if r.feasible] or plans[-1:]
+        plans = [_plan(i, t, chosen) for t in (1, 2, 4, 8) if t <= gpus and gpus % t == 0]
+        legal = [r for r in plans if r is not None]
+        if not legal:
+            raise Skip("no split over the devices is legal")
+        fitting = [r for r in legal if r.feasible] or legal[-1:]
         result = max(fitting, key=lambda r: float(r.tokens_per_s_per_device))
     each = of(result, "tokens_per_s_per_device")
     if "total" in metric:
         each = each.times(float(result.total_rate / result.output_rate))
     return each if metric.endswith(("per_gpu", "per_device")) else each.times(gpus)
+
+
+def _plan(i: Inputs, tp: int, chosen: dict[str, Any]) -> Any:
+    """Throughput of one split; None where the devices' links or the heads do not allow it."""
+    try:
+        return m.throughput(decoder(i), device(i), tp=tp, **chosen)
+    except m.MlsysError:
+        return None
 
 
 def mlperf_inference(i: Inputs, metric: str) -> Prediction:
