@@ -290,7 +290,7 @@ def _recompute(i: Inputs) -> str:
 def training(i: Inputs, metric: str) -> Prediction:
     """Speed of a step in the row's own way of counting."""
     if metric == "mfu_percent" and not i.get("layers"):
-        return Prediction(100 * 0.4 * 0.9)  # the iron law's defaults
+        return Prediction(100 / m.ironlaw(flops=1, devices=1, peak=1, goodput=1))  # the iron law's own MFU and scaling
     result = training_step(i)
     step, batch = of(result, "step_latency_total"), result.effective_throughput * result.step_latency_total
     tokens, per_device = batch * i["seq_len"], i["gpus"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mlsysim import CATALOGUE
+from mlsysim import CATALOGUE, checkpoint
 from mlsysim.nomenclature import TEXTS
 from mlsysim.registry import sources
 from mlsysim.tables import Texts, is_table
 from mlsysim.things import DEFAULTS as JUDGEMENTS
+from mlsysim.things import MODELS
 from mlsysim.units import Flag, codes_of, unit_of
 from udfs import FUNCTIONS
 from workbook.sheets.functions import call_text, unit_text
@@ -232,3 +233,20 @@ def test_every_number_has_a_unit() -> None:
                 entry.name,
                 name,
             )
+
+
+def test_a_run_takes_the_options_of_a_step_with_the_same_defaults() -> None:
+    step, run = ({p.name: p.default for p in CATALOGUE[n].params} for n in ("training", "training_run"))
+    assert step.keys() - run.keys() == {"stack"}
+    assert all(run[n] == default for n, default in step.items() if n in run)
+
+
+def test_defaults_of_arguments_are_the_sourced_rows() -> None:
+    for function, argument, row in (
+        ("reasoning", "tokens_per_step", "tokens_per_reasoning_step"),
+        ("chinchilla", "tokens_per_param", "tokens_per_param"),
+    ):
+        default = next(p.default for p in CATALOGUE[function].params if p.name == argument)
+        assert default == JUDGEMENTS[row].value
+    size = checkpoint("Llama3_8B", storage_bandwidth=1e9).checkpoint_size / float(MODELS["Llama3_8B"].params)
+    assert size == JUDGEMENTS["checkpoint_bytes"].value

@@ -259,7 +259,7 @@ def test_a_default_lies_within_its_spread_and_its_unit_can_be_read(key: str) -> 
 
 
 def test_defaults_that_code_asks_for_with_a_unit() -> None:
-    units = {"electricity_price": "USD/kWh", "life": "years", "wue": "L/kWh"}
+    units = {"life": "years", "wue": "L/kWh"}
     units |= dict.fromkeys(("dispatch", "collective_latency_node", "collective_latency_fabric"), "us")
     for key, unit in units.items():
         assert DEFAULTS[key].unit == unit

@@ -29,7 +29,7 @@ from ..units import (
     Share,
     Throughput,
 )
-from .device import Stack
+from .device import Stack, joined
 from .operations import DEFAULT_SITE, KW, busy_power, contracted_power
 from .planning import SLACK, or_unknown, server
 from .serving import ThroughputResult, throughput
@@ -209,7 +209,7 @@ def capacity(
 def _widths(model: Model, hardware: Device, box: Node) -> Grid:
     """Tensor-parallel degrees that divide a server and the heads; one device where no link is on record."""
     size, heads = int(box.devices), float(model.heads or 1)
-    linked = default("scale_up") if hardware.scale_up is None else float(hardware.scale_up)
+    linked = joined(hardware)
     if hardware.link is None or model.heads is None:
         return np.ones(1)
     return np.array(

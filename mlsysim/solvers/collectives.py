@@ -16,7 +16,7 @@ from ..errors import MissingFact, OutOfDomain
 from ..things import Device, Fleet, Model
 from ..units import ByteRate, Bytes, Count, Flag, Latency, Option, Real, Validity
 from .bands import NOT_VALIDATED, spread
-from .device import collective_time, start_up
+from .device import collective_time, joined, start_up
 from .workload import default, head_dim, kv_copies, refuse_unless
 
 
@@ -116,7 +116,7 @@ def collective(
     """
     hardware = Device.of(hardware)
     refuse_unless(devices % nodes == 0, "collective: nodes must divide devices")
-    linked = default("scale_up") if hardware.scale_up is None else float(hardware.scale_up)
+    linked = joined(hardware)
     refuse_unless(
         devices / nodes <= linked,
         f"collective: devices / nodes must not exceed the {linked:g} devices that the links of {hardware.key} join; "

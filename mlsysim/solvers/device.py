@@ -129,6 +129,11 @@ def one_chip(hardware: Device, name: str) -> Device:
     return hardware
 
 
+def joined(hardware: Device) -> float:
+    """Devices that the scale-up links join: on record, else the usual board."""
+    return default("scale_up") if hardware.scale_up is None else float(hardware.scale_up)
+
+
 def usable(hardware: Device, reserve: Real | None) -> Real:
     """Bytes of one device that a workload may plan with."""
     kept = default("reserve") if reserve is None else reserve

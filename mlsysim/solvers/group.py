@@ -15,7 +15,7 @@ from ..equations.roofline import roofline_time
 from ..errors import MissingFact, OutOfDomain
 from ..things import Device, Model, Precision
 from ..units import Real
-from .device import Ceilings, ceilings, collective_time, one_chip, start_up, usable
+from .device import Ceilings, ceilings, collective_time, joined, one_chip, start_up, usable
 from .workload import (
     activation_traffic,
     cache_bytes,
@@ -207,7 +207,7 @@ def group(
     one_chip(hardware, name)
     if not is_lm(model):
         raise OutOfDomain(f"{name}: {model.key} generates no tokens; use roofline for one {model.unit}")
-    linked = default("scale_up") if hardware.scale_up is None else float(hardware.scale_up)
+    linked = joined(hardware)
     refuse_unless(
         tp <= linked, f"{name}: tp must not exceed the {linked:g} devices that the links of {hardware.key} join"
     )

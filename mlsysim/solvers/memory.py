@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..errors import OutOfDomain
 from ..things import Device, Model, Precision
 from ..units import Bytes, Count, Flag, Option, Ratio, Real, Share, ZeroStage
 from .device import usable
+from .node import Recompute
 from .workload import (
     ATTENTION,
     activation_bytes,
@@ -25,7 +26,6 @@ from .workload import (
     weight_bytes,
 )
 
-Recompute = Literal["none", "selective", "full"]
 FP32 = 4.0  # bytes
 
 

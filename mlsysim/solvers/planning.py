@@ -31,7 +31,7 @@ from ..units import (
     TokenPrice,
     Validity,
 )
-from .device import Stack
+from .device import Stack, joined
 from .operations import DEFAULT_SITE, KW, busy_power
 from .serving import throughput
 from .workload import default, refuse_unless
@@ -57,9 +57,8 @@ def server(hardware: Device, node: Node | str | None) -> Node:
     for known in NODES.values():
         if known.device == hardware:
             return known
-    joined = default("scale_up") if hardware.scale_up is None else float(hardware.scale_up)
     alone = hardware.devices is not None or hardware.group not in ("", "Cloud")  # a rack, a desk, a phone
-    size = 1.0 if alone else joined
+    size = 1.0 if alone else max(default("scale_up"), joined(hardware))  # a board holds more cards than a bridge joins
     title = f"{size:g}x {hardware.key}"
     return Node(key=title, title=title, device=hardware, devices=size)
 
