@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .errors import MissingFact, OutOfDomain, UnknownName
+from .money_things import CURRENCIES as CURRENCIES
+from .money_things import TAX_SCHEDULES as TAX_SCHEDULES
+from .money_things import Currency as Currency
+from .money_things import TaxSchedule as TaxSchedule
 from .registry import Registry, Thing
 from .units import (
     Bits,
@@ -275,9 +279,7 @@ class Price(Thing):
     """A dated price; kept apart from specifications because prices age."""
 
     item: str  # key of what is priced, in any registry
-    basis: (
-        str  # purchase (USD each), rental (USD per device-hour), api_input / api_output (USD per million tokens), ...
-    )
+    basis: str  # one of money_things.BASES, of which an item has one row each, or one with a suffix: on_demand_aws
     amount: Money  # in USD per unit of the basis
     terms: str | None = None  # on demand, 1 year reserved, ...
 

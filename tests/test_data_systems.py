@@ -194,12 +194,13 @@ def test_one_purchase_price_per_item() -> None:
 
 
 def test_prices_are_plausible() -> None:
-    ranges = {"purchase": (1e3, 5e6), "server": (5e4, 1e6), "rental": (0.1, 20), "api_input": (0.01, 10)}
+    ranges = {"purchase": (1e3, 5e6), "server": (5e4, 1e6), "api_input": (0.01, 10)}
     for price in PRICES.values():
         low, high = ranges.get(price.basis, (1e-4, 1e6 * 5))
         assert low <= price.amount <= high, price.key
-        if price.basis == "rental":
+        if price.basis.startswith(("on_demand", "reserved", "spot")):
             assert price.terms
+            assert 0.1 <= price.amount <= 20, price.key
 
 
 def test_servers_that_are_priced_exist() -> None:
@@ -211,14 +212,14 @@ def test_servers_that_are_priced_exist() -> None:
 @pytest.mark.parametrize("item", ["H100", "H200", "B200", "MI300X", "A100"])
 def test_dearer_siblings_are_dearer(item: str) -> None:
     assert PRICES[f"{item}_purchase"].amount < PRICES[f"{item}_purchase_high"].amount
-    assert any(p.item == item and p.basis == "rental" for p in PRICES.values())
+    assert any(p.item == item and p.basis == "on_demand" for p in PRICES.values())
 
 
 def test_hand_picked_prices() -> None:
     assert 25_000 <= PRICES["H100_purchase"].amount <= 30_000
     assert PRICES["H100_purchase"].facts["amount"].kind == "estimate"
     assert PRICES["DGX_H100_server_list"].amount == 833_806
-    assert PRICES["H100_rental_aws_3y"].amount * 8 == pytest.approx(53.945)
+    assert PRICES["H100_reserved_3y_aws_2025"].amount * 8 == pytest.approx(53.945)
     assert PRICES["Llama3_70B_api_output"].amount == 0.32
     assert PRICES["Llama3_70B_api_output_high"].amount == 0.38
 

@@ -159,7 +159,7 @@ def test_two_rows_may_not_share_a_name(load: Loader) -> None:
 def test_prices_come_from_the_price_list_and_from_one_row(load: Loader) -> None:
     price = '[{key}]\ntitle = "p"\nsource = "sheet"\nitem = "A1"\nbasis = "{basis}"\namount = "{amount}"\n'
     bought = price.format(key="a", basis="purchase", amount="100 USD")
-    rented = price.format(key="b", basis="rental", amount="2 USD")
+    rented = price.format(key="b", basis="on_demand", amount="2 USD")
     gadget = load(prices=bought + rented)["A1"]
     assert gadget.price == 100
     assert gadget.facts["price"].source.title == "A data sheet"
