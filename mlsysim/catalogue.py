@@ -18,7 +18,7 @@ import numpy as np
 
 from .errors import OutOfDomain, WrongArguments
 from .nomenclature import text_of
-from .units import MANY, OPTION, Code, Unit, codes_of, notes, parts, unit_of
+from .units import MANY, OPTION, Code, Unit, codes_of, notes, parts, typed_fields, unit_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,10 +95,8 @@ class Entry:
     @property
     def metrics(self) -> dict[str, Any]:
         """Fields of the result with their types, headline first; empty for an equation."""
-        if not (isinstance(self.returns, type) and issubclass(self.returns, Result)):
-            return {}
-        hints = get_type_hints(self.returns, include_extras=True)
-        return {f.name: hints[f.name] for f in dataclasses.fields(self.returns)}
+        found = isinstance(self.returns, type) and issubclass(self.returns, Result)
+        return dict(typed_fields(self.returns)) if found else {}
 
 
 @dataclass(frozen=True)

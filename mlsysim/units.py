@@ -11,6 +11,7 @@ Nothing here knows what the numbers are used for; the list of quantities stands 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction as Exact
 from functools import cache
-from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -312,8 +313,10 @@ Volume = Annotated[Real, _U("L", "L")]
 Money = Annotated[Real, _U("USD", "USD", high=1e15)]
 UnitPrice = Annotated[Real, _U("USD", "USD", open_low=True, high=1e12)]
 HourlyPrice = Annotated[Real, _U("USD/s", "USD/h", high=1e6 / 3600)]
+HourlyRent = Annotated[Real, _U("USD/s", "USD/h", open_low=True, high=1e6 / 3600)]
 TokenPrice = Annotated[Real, _U("USD/token", "USD/Mtoken")]
 Count = Annotated[Real, _U("1", "", low=1, whole=True, high=1e12)]
+Periods = Annotated[Real, _U("1", "", low=1, whole=True, high=1200, slip="at most 1,200: a hundred years of months")]
 Quantity = Annotated[Real, _U("1", "", open_low=True, high=1e12)]
 Draft = Annotated[Real, _U("1", "", low=1, whole=True, high=1000, slip="drafts propose 2 to 10 tokens at a time")]
 Params = Annotated[Real, _U("1", "", open_low=True, high=1e15, slip="did you mean 70e9? parameters are plain counts")]
@@ -357,3 +360,10 @@ Percent = Annotated[Real, _U("%", "%", low=-math.inf, high=100)]
 Kilowatts = Annotated[Real, _U("kW", "kW")]
 Binding = Annotated[Real, Bottleneck]
 Validity = Annotated[Real, Validation]
+
+
+@cache  # asked for at every call of a function, and slow to find out
+def typed_fields(kind: type) -> dict[str, Any]:
+    """The fields of a record with their types, quantities included."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}

@@ -19,11 +19,16 @@ DATA: dict[str, Any] = {
     **{f"B{i}": 10.0 * i for i in range(1, 7)},
     **{"C1": "apple", "C2": "Banana", "C3": "cherry", "C4": "apple", "C5": "a*c"},
     **{"D1": -1000.0, "D2": 300.0, "D3": 400.0, "D4": 500.0, "D5": 100.0},
+    **dict(zip(("F1", "G1", "H1", "I1", "J1", "K1"), (-5e6, 1.2e6, 1.9e6, -2e5, 2.4e6, 1.1e6), strict=True)),
+    **{f"{c}2": 46024.0 + 31 * i**2 for i, c in enumerate("FGHIJK")},
+    **{f"{c}3": 46024.0 + 365 * i for i, c in enumerate("FGHIJK")},
+    **dict(zip(("F4", "G4", "H4", "I4", "J4", "K4"), (-100.0, 10.0, 10.0, 10.0, 10.0, 20.0), strict=True)),
     **{"E1": 46024.0, "E2": 46081.0, "E3": "=1/0", "E4": "=NA()", "E5": '=""', "E6": "=1/3", "E7": 0.0000125},
 }
 
 # Data and calls avoid what the two are known to differ in: TRUE in a range of numbers (LibreOffice counts it), texts
-# that are numbers, an empty text as a criterion, TRUE joined to text. There the engine follows Excel.
+# that are numbers, an empty text as a criterion, TRUE joined to text. There the engine follows Excel. So it does in the
+# kind of error that MIRR of flows of one sign is.
 AGREED: dict[str, list[str]] = {
     "SUM": ["SUM(A1:A10)", "SUM(A1:A3,B1:B3,5)", "SUM(TRUE,2)", "SUM(A4)", "SUM(E3:E4)", "SUM(B:B)", "SUM({1,2;3,4})"],
     "COUNT": ["COUNT(A1:A10)", "COUNT(E1:E7)", "COUNT(E5)"],
@@ -124,6 +129,12 @@ AGREED: dict[str, list[str]] = {
     ],
     "NPV": ["NPV(0.1,D1:D5)", "NPV(0.1,100,200)", "NPV(0,D1:D5)", "NPV(0.08,D2:D5)+D1", "NPV(0.01,B1:B3,D1:D2)"],
     "IRR": ["IRR(D1:D5)", "IRR(D1:D5,0.2)"],
+    "MIRR": ["MIRR(D1:D5,0.1,0.12)", "MIRR(D1:D5,0,0.3)", "MIRR(F1:K1,0.08,0.02)"],
+    "XNPV": ["XNPV(0.09,D1:D5,F2:J2)", "XNPV(0.25,F1:K1,F2:K2)", "XNPV(0.000001,F1:K1,F2:K2)"],
+    "XIRR": [
+        *["XIRR(D1:D5,F2:J2)", "XIRR(D1:D5,F2:J2,0.3)", "XIRR(F1:K1,F2:K2)", "XIRR(F1:K1,F2:K2,0.01)"],
+        *["XIRR(F1:K1,F3:K3)", "XIRR(F4:K4,F2:K2)"],
+    ],
     "PMT": ["PMT(0.1,10,1000)", "PMT(0.08/12,36,10000,500,1)", "PMT(0,10,1000)"],
     "PV": ["PV(0.1,10,100)", "PV(0.1,10,100,50,1)", "PV(0,10,100)", "PV(0.05,3,0,1000)"],
     "FV": ["FV(0.1,10,100)", "FV(0.1,10,-100,-50,1)", "FV(0,10,100)"],

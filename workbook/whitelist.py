@@ -76,6 +76,9 @@ NATIVE: dict[str, Native] = {
     # money
     "NPV": Native("sr", "", "r"),
     "IRR": Native("r", "s"),
+    "MIRR": Native("rss"),
+    "XNPV": Native("srr"),
+    "XIRR": Native("rr", "s"),
     **dict.fromkeys(("PMT", "PV", "FV", "NPER"), Native("sss", "ss")),
     **dict.fromkeys(("IPMT", "PPMT"), Native("ssss", "s")),
     "SLN": Native("sss"),
