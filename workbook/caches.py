@@ -17,6 +17,7 @@ from workbook.package import CONTENT_TYPES, OFFICE_RELATIONS, PACKAGE_RELATIONS,
 
 CALC_ID = "191029"  # the calculation engine of Excel 2019 and 365; an older number makes Excel compute everything anew
 
+_F, _V, _IS = map(main, ("f", "v", "is"))
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 _TYPES = "http://schemas.openxmlformats.org/package/2006/content-types"
 _METADATA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheetMetadata+xml"
@@ -48,13 +49,15 @@ def write_values(package: Package, grids: list[Grid], result: Evaluation, dynami
         if not grid.formulas:
             continue
         root = package.xml(grid.part)
-        sheet = _SheetCells(root)
+        sheet = SheetCells(root)
         # All old answers go before a new one comes: one formula may now fill what another filled before.
         for at in [*grid.formulas, *grid.covered]:
             set_value(sheet.cell(*at), None)
         for at, formula in grid.formulas.items():
-            if (formula.sheet, formula.at) in result.values:
-                _write_formula(sheet, at, formula, result, dynamic)
+            key = formula.sheet, formula.at
+            if key in result.values:
+                spills = dynamic if key in result.bare and not formula.dynamic else None
+                _write_formula(sheet, at, formula, result.values[key], spills)
         sheet.finish()
         package.put(grid.part, root)
 
@@ -121,15 +124,13 @@ def _insert_calculation(root: etree._Element, calculation: etree._Element) -> No
 
 
 def _write_formula(
-    sheet: _SheetCells, at: tuple[int, int], formula: Formula, result: Evaluation, dynamic: str | None
+    sheet: SheetCells, at: tuple[int, int], formula: Formula, value: Cell | Block, dynamic: str | None
 ) -> None:
-    key = formula.sheet, formula.at
-    value = result.values[key]
     block: Block = value if isinstance(value, list) else [[value]]
     extent = Area(formula.sheet, at[0], at[1], at[0] + len(block) - 1, at[1] + len(block[0]) - 1)
     element = sheet.cell(*at)
-    source = element.find(main("f"))
-    if source is not None and dynamic is not None and key in result.bare and not formula.dynamic:
+    source = element.find(_F)
+    if source is not None and dynamic is not None:
         source.set("t", "array")
         source.set("ref", _spelled(extent))
         element.set("cm", dynamic)
@@ -141,12 +142,12 @@ def _write_formula(
 
 def set_value(element: etree._Element, value: Cell | None) -> None:
     """Give a cell element a value and its type; None leaves it without one."""
-    for old in [*element.iterfind(main("v")), *element.iterfind(main("is"))]:
+    for old in [child for child in element if child.tag == _V or child.tag == _IS]:
         element.remove(old)
     _drop(element, "t", "vm")  # vm: a rich value (#SPILL! and the like) that belonged to the old one
     if value is None:
         return
-    holder = etree.Element(main("v"))
+    holder = etree.Element(_V)
     if isinstance(value, ErrorValue):
         element.set("t", "e")
         holder.text = str(value)
@@ -160,7 +161,7 @@ def set_value(element: etree._Element, value: Cell | None) -> None:
             holder.set(_SPACE, "preserve")
     else:
         holder.text = spell_number(value)
-    source = element.find(main("f"))
+    source = element.find(_F)
     element.insert(0 if source is None else element.index(source) + 1, holder)
 
 
@@ -186,7 +187,7 @@ def _spelled(area: Area) -> str:
     return first if first == last else f"{first}:{last}"
 
 
-class _SheetCells:
+class SheetCells:
     """The cell elements of one sheet, found by row and column, added in their place when missing."""
 
     def __init__(self, root: etree._Element) -> None:

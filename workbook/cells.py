@@ -6,7 +6,7 @@ cell is absent. Shared formulas are written out; cells covered by an array formu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -30,6 +30,7 @@ Block = list[list[Cell]]
 # What Excel itself stores as an error; anything else that an engine reports has no cached form.
 ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A")
 
+_C, _F, _V, _IS, _T, _R = map(main, ("c", "f", "v", "is", "t", "r"))
 _DAY_ZERO = datetime(1899, 12, 30)  # so that 1 March 1900 is day 61, as in Excel
 
 
@@ -86,8 +87,8 @@ class Grid:
         return self.inputs.get(at, self.covered.get(at))
 
 
-def read_grids(package: Package) -> list[Grid]:
-    """Read all worksheets of a package.
+def read_grids(package: Package, only: Container[str] | None = None) -> list[Grid]:
+    """Read the worksheets of a package: all of them, or those named in `only`.
 
     Raises
     ------
@@ -96,7 +97,8 @@ def read_grids(package: Package) -> list[Grid]:
     """
     shared = _shared_strings(package)
     dynamic = dynamic_metadata(package)
-    return [_grid(package, sheet.name, sheet.part, shared, dynamic) for sheet in package.sheets()]
+    wanted = [sheet for sheet in package.sheets() if only is None or sheet.name in only]
+    return [_grid(package, sheet.name, sheet.part, shared, dynamic) for sheet in wanted]
 
 
 def walk(root: etree._Element) -> Iterator[tuple[int, int, etree._Element]]:
@@ -105,7 +107,7 @@ def walk(root: etree._Element) -> Iterator[tuple[int, int, etree._Element]]:
     for line in root.iterfind(f"{main('sheetData')}/{main('row')}"):
         row = int(line.get("r", row + 1))
         column = 0
-        for element in line.iterfind(main("c")):
+        for element in line.iterchildren(_C):
             ref = element.get("r")
             column = coordinate_to_tuple(ref)[1] if ref else column + 1
             yield row, column, element
@@ -131,8 +133,13 @@ def _grid(package: Package, name: str, part: str, shared: list[str], dynamic: se
     grid = Grid(name, part)
     masters: dict[str, tuple[str, str]] = {}
     for row, column, element in walk(package.xml(part)):
-        value = _value(element, shared, f"{name}!{get_column_letter(column)}{row}")
-        source = element.find(main("f"))
+        held = {child.tag: child for child in element}
+        source = held.get(_F)
+        try:
+            value = _value(element.get("t", "n"), held, shared)
+        except (ValueError, IndexError) as trouble:
+            where, text = f"{name}!{get_column_letter(column)}{row}", held[_V].text
+            raise WorkbookError(f"The file is damaged: cell {where} holds {text!r}, which cannot be read.") from trouble
         if source is None:
             if value is not None:
                 grid.inputs[row, column] = value
@@ -194,30 +201,24 @@ def _shared_strings(package: Package) -> list[str]:
 
 def _text(item: etree._Element) -> str:
     # Plain text, or runs of rich text; phonetic hints (rPh) are not part of it.
-    pieces = [*item.iterfind(main("t")), *item.iterfind(f"{main('r')}/{main('t')}")]
+    pieces = [*item.iterchildren(_T), *(piece for run in item.iterchildren(_R) for piece in run.iterchildren(_T))]
     return unescape("".join(piece.text or "" for piece in pieces))
 
 
-def _value(element: etree._Element, shared: list[str], at: str) -> Cell | None:
-    kind = element.get("t", "n")
+def _value(kind: str, held: Mapping[str, etree._Element], shared: list[str]) -> Cell | None:
     if kind == "inlineStr":
-        inline = element.find(main("is"))
-        return _text(inline) if inline is not None else ""
-    found = element.find(main("v"))
-    text = (found.text or "") if found is not None else ""
-    if found is None or (text == "" and kind != "str"):
+        return _text(held[_IS]) if _IS in held else ""
+    text = (held[_V].text or "") if _V in held else ""
+    if _V not in held or (text == "" and kind != "str"):
         return None
-    try:
-        if kind == "s":
-            return shared[int(text)]
-        if kind == "str":
-            return unescape(text)
-        if kind == "b":
-            return text.strip() in {"1", "true"}
-        if kind == "e":
-            return ErrorValue(text)
-        if kind == "d":
-            return (datetime.fromisoformat(text.replace("Z", "")) - _DAY_ZERO) / timedelta(days=1)
-        return float(text)
-    except (ValueError, IndexError) as trouble:
-        raise WorkbookError(f"The file is damaged: cell {at} holds {text!r}, which cannot be read.") from trouble
+    if kind == "s":
+        return shared[int(text)]
+    if kind == "str":
+        return unescape(text)
+    if kind == "b":
+        return text.strip() in {"1", "true"}
+    if kind == "e":
+        return ErrorValue(text)
+    if kind == "d":
+        return (datetime.fromisoformat(text.replace("Z", "")) - _DAY_ZERO) / timedelta(days=1)
+    return float(text)

@@ -7,9 +7,8 @@ cell outside of that, and every cell that depends on it, is named in `Evaluation
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from openpyxl.utils.cell import get_column_letter
 
 from workbook import semantics
 from workbook.cells import Block, Cell, ErrorValue, Formula, Grid, read_grids
+from workbook.embedded import Functions, empty_book, to_engine
 from workbook.errors import WorkbookError
 from workbook.package import Area, Package, area_of, main, open_package
-from workbook.references import Resolver, UnresolvedReference, tokens_of
-from workbook.whitelist import Node, is_bare_call, lint_tree, parse
+from workbook.prepare import Preparer, RefusedFormula
+from workbook.references import Resolver, tokens_of
 
-Functions = Mapping[str, Callable[..., Any]]
 Key = tuple[str, str]
 
 _CIRCULAR = "it depends on itself (a circular reference)."
@@ -108,36 +107,44 @@ def evaluate(
 
 
 def answer(formula: str, functions: Functions) -> Cell | Block:
-    """Compute one formula in an empty workbook.
+    """Compute one formula in an empty workbook; see `answers`."""
+    return answers([formula], functions)[0]
+
+
+def answers(formulas: Iterable[str], functions: Functions) -> list[Cell | Block]:
+    """Compute formulas, each in an empty sheet.
 
     Parameters
     ----------
-    formula : str
+    formulas : iterable of str
         Such as ``=MLS_KVCACHE("Llama3_8B",4096,32)``.
     functions : mapping of str to callable
         As for `evaluate`.
 
     Returns
     -------
-    Cell or Block
-        One value, or rows of values.
+    list of Cell or Block
+        For each formula one value, or rows of values.
 
     Raises
     ------
     WorkbookError
-        When the formula cannot be read or is outside the whitelist.
+        When a formula cannot be read or is outside the whitelist.
     """
-    sheet = "Answer"
-    text = formula.strip().removeprefix("=").strip()
-    if not text:
-        raise WorkbookError("There is no formula to answer.")
-    if any(t.type == Token.OPERAND and t.subtype == Token.RANGE for t in tokens_of(text)):
-        raise WorkbookError(f"={text} refers to cells, and there is no sheet here; write the values instead.")
-    grid = Grid(sheet, "", {}, {(1, 1): Formula(sheet, 1, 1, text, None, True, None)})
-    result = _compute([grid], Resolver([sheet]), functions, True, [])
-    for reason in result.missing.values():
-        raise WorkbookError(f"={text} was not computed: {reason}")
-    return result.values[sheet, "A1"]
+    grids = []
+    for number, formula in enumerate(formulas, start=1):
+        sheet, text = f"Answer {number}", formula.strip().removeprefix("=").strip()
+        if not text:
+            raise WorkbookError("There is no formula to answer.")
+        if any(t.type == Token.OPERAND and t.subtype == Token.RANGE for t in tokens_of(text)):
+            raise WorkbookError(f"={text} refers to cells, and there is no sheet here; write the values instead.")
+        grids.append(Grid(sheet, "", {}, {(1, 1): Formula(sheet, 1, 1, text, None, True, None)}))
+    result = _compute(grids, Resolver(grid.sheet for grid in grids), functions, True, [])
+    for grid in grids:
+        if (grid.sheet, "A1") in result.missing:
+            text = grid.formulas[1, 1].text
+            raise WorkbookError(f"={text} was not computed: {result.missing[grid.sheet, 'A1']}")
+    return [result.values[grid.sheet, "A1"] for grid in grids]
 
 
 def _refuse_settings(package: Package) -> None:
@@ -152,8 +159,9 @@ def _refuse_settings(package: Package) -> None:
 def _compute(
     grids: list[Grid], resolver: Resolver, functions: Functions, spill_calls: bool, tables: list[Area]
 ) -> Evaluation:
+    preparer = Preparer(resolver, functions)
     jobs = [
-        _prepared(formula, tag, resolver, functions, spill_calls)
+        _prepared(formula, tag, preparer, spill_calls)
         for tag, formula in enumerate(formula for grid in grids for formula in grid.formulas.values())
     ]
     _spread(jobs)
@@ -180,29 +188,17 @@ def _compute(
     return out
 
 
-def _prepared(formula: Formula, tag: int, resolver: Resolver, functions: Functions, spill_calls: bool) -> _Job:
+def _prepared(formula: Formula, tag: int, preparer: Preparer, spill_calls: bool) -> _Job:
     job = _Job(formula, tag, covers=formula.block)
-    if formula.unreadable:
-        job.reason = f"{formula.unreadable}."
-        return job
     try:
-        resolved = resolver.resolve(formula.text, formula.sheet, formula.row, formula.column)
-    except UnresolvedReference as trouble:
-        job.reason = f"{trouble}."
+        ready = preparer.prepare(formula, tag)
+    except RefusedFormula as refusal:
+        job.reason = str(refusal)
         return job
-    job.reads = resolved.reads
-    try:
-        tree: Node = parse(resolved.text)
-    except ValueError as trouble:
-        job.reason = f"{trouble}."
-        return job
-    offences = lint_tree(tree, functions)
-    if offences:
-        job.reason = " ".join(offences)
-        return job
-    job.bare = is_bare_call(tree)
+    job.text, job.reads, job.bare = ready.text, ready.reads, ready.bare
     job.spills = formula.dynamic or (spill_calls and job.bare)
-    job.text = semantics.rewrite(tree, tag)
+    if any((formula.sheet, formula.row, formula.column) in area for area in job.reads):
+        job.reason = _CIRCULAR
     return job
 
 
@@ -253,30 +249,19 @@ def _overlap(one: Area, other: Area) -> bool:
 def _book(
     grids: list[Grid], jobs: list[_Job], rules: semantics.Rules, functions: Functions, bugs: list[BaseException]
 ) -> formualizer.Workbook:
-    book = formualizer.Workbook(mode=formualizer.WorkbookMode.Ephemeral)
-    book.set_temporal_egress("serial")
-    book.add_sheet(semantics.BLANK_SHEET)
-    for name, rule in rules.functions().items():
-        book.register_function(name, rule)
-    for name, function in functions.items():
-        book.register_function(name.upper(), _adapted(name.upper(), function, bugs))
+    book = empty_book(rules, functions, bugs)
     read = {area.sheet for job in jobs for area in job.reads} | {job.formula.sheet for job in jobs}
     for grid in grids:
         book.add_sheet(grid.sheet)
-        for (row, column), value in grid.inputs.items() if grid.sheet in read else ():
-            book.set_value(grid.sheet, row, column, _to_engine(value))
+        for row, column in sorted(grid.inputs, key=lambda at: at[::-1]) if grid.sheet in read else ():
+            book.set_value(grid.sheet, row, column, to_engine(grid.inputs[row, column]))
     for job in jobs:
-        formula = job.formula
+        at = job.formula.sheet, job.formula.row, job.formula.column
         if job.reason:
             # Holds the place, so that nothing spills over it; whoever reads it is discarded.
-            book.set_value(formula.sheet, formula.row, formula.column, semantics.engine_error("#N/A"))
+            book.set_value(*at, semantics.engine_error("#N/A"))
         else:
-            try:
-                book.set_formula(formula.sheet, formula.row, formula.column, f"={job.text}")
-            except RuntimeError as trouble:  # the engine's word for a formula that reads its own cell, or is too long
-                circular = "#CIRC!" in str(trouble)
-                job.reason = _CIRCULAR if circular else f"the engine refused the formula ({trouble})."
-                book.set_value(formula.sheet, formula.row, formula.column, semantics.engine_error("#N/A"))
+            book.set_formula(*at, f"={job.text}")
     return book
 
 
@@ -332,63 +317,3 @@ def _cell(value: Any, job: _Job) -> Cell:
         return value
     number = float(value)
     return number if math.isfinite(number) else ErrorValue("#NUM!")
-
-
-def _to_engine(value: Cell) -> Any:
-    if isinstance(value, ErrorValue):
-        return semantics.engine_error(value if semantics.is_error_text(value) else "#VALUE!")
-    return value
-
-
-def _adapted(name: str, function: Callable[..., Any], bugs: list[BaseException]) -> Callable[..., Any]:
-    """Our function as the engine calls it."""
-    signature = inspect.signature(function)
-
-    def call(*arguments: Any) -> Any:
-        try:
-            signature.bind(*arguments)
-        except TypeError:
-            return f"#MLS! {name} takes {_arity(signature)} arguments, not {len(arguments)}"
-        try:
-            return _outgoing(function(*map(_incoming, arguments)))
-        except Exception as bug:
-            # The engine would make #VALUE! of it; a fault of ours must not look like an answer.
-            bug.add_note(f"raised by {name} for the arguments {arguments!r}")
-            bugs.append(bug)
-            raise
-
-    return call
-
-
-def _arity(signature: inspect.Signature) -> str:
-    positional = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    least = sum(p.default is p.empty for p in positional)
-    if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
-        return f"at least {least}"
-    return str(least) if least == len(positional) else f"{least} to {len(positional)}"
-
-
-def _incoming(value: Any) -> Any:
-    if isinstance(value, list):
-        return [[_incoming(v) for v in row] if isinstance(row, list) else _incoming(row) for row in value]
-    error = semantics.error_text(value)
-    if error is not None:
-        return ErrorValue(error or "#VALUE!")
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _outgoing(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        rows = [[_outgoing(v) for v in row] for row in value]
-        if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
-            raise TypeError("the answer is not a rectangle of values")
-        return rows
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return semantics.engine_error(value) if semantics.is_error_text(value) else str(value)
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    raise TypeError(f"the answer {value!r} is not a value a cell can hold")

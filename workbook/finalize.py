@@ -13,7 +13,8 @@ from openpyxl.utils.cell import get_column_letter
 
 from workbook.caches import CALC_ID, add_metadata, ask_for_calculation, write_values
 from workbook.cells import read_grids
-from workbook.engine import Functions, evaluate
+from workbook.embedded import Functions
+from workbook.engine import evaluate
 from workbook.errors import WorkbookError
 from workbook.package import Package, open_package
 

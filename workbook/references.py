@@ -7,7 +7,7 @@ of them. What cannot be resolved is an error that names the cell and the referen
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,9 +22,13 @@ _CELLS = re.compile(
     r"\$?[A-Z]{1,3}\$?[1-9][0-9]{0,6}(:\$?[A-Z]{1,3}\$?[1-9][0-9]{0,6})?|\$?[A-Z]{1,3}:\$?[A-Z]{1,3}|\$?[0-9]+:\$?[0-9]+",
     re.IGNORECASE,
 )
+_CORNER = re.compile(r"(\$?)[A-Z]{1,3}(\$?)[0-9]+", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"\$[A-Z]+\$[0-9]+(:\$[A-Z]+\$[0-9]+)?|\$[A-Z]+:\$[A-Z]+|\$[0-9]+:\$[0-9]+", re.IGNORECASE)
 _ITEMS = {"#all", "#data", "#headers", "#totals", "#this row"}
-_LAST_ROW, _LAST_COLUMN = 1_048_576, 16_384
+LAST_ROW, LAST_COLUMN = 1_048_576, 16_384
+
+Moves = tuple[bool, bool, bool, bool]  # of an area's top, left, bottom and right: whether it goes with the cell
+_STILL: Moves = (False, False, False, False)
 
 
 class UnresolvedReference(WorkbookError):
@@ -33,10 +37,11 @@ class UnresolvedReference(WorkbookError):
 
 @dataclass(frozen=True)
 class Resolved:
-    """A formula over plain cells, and the rectangles it reads."""
+    """A formula over plain cells, the rectangles it reads, and which of their edges go with the formula's cell."""
 
     text: str
     reads: tuple[Area, ...]
+    moves: tuple[Moves, ...]
 
 
 class Resolver:
@@ -56,6 +61,13 @@ class Resolver:
         self._sheets = {name.casefold(): name for name in sheets}
         self._tables = {table.name.casefold(): table for table in tables}
         self._names = {(n.sheet.casefold() if n.sheet else None, n.name.casefold()): n for n in names}
+        self._on: dict[str, list[Table]] = {}
+        for table in self._tables.values():
+            self._on.setdefault(table.area.sheet, []).append(table)
+
+    def place(self, sheet: str, row: int, column: int) -> Hashable:
+        """What the meaning of references to tables and names depends on: the sheet, and the parts of tables beside."""
+        return sheet, tuple(_part(table, row, column) for table in self._on.get(sheet, ()))
 
     def resolve(self, formula: str, sheet: str, row: int, column: int) -> Resolved:
         """Rewrite a formula so that it refers to plain, absolute, sheet-qualified cells only.
@@ -85,16 +97,18 @@ class Resolver:
     def _formula(self, text: str, sheet: str, row: int, column: int, names: tuple[str, ...]) -> Resolved:
         pieces: list[str] = []
         reads: list[Area] = []
+        moves: list[Moves] = []
         for token in tokens_of(text):
             if token.type == Token.OPERAND and token.subtype == Token.RANGE:
                 found = self._operand(token.value, sheet, row, column, names)
                 pieces.append(found.text)
                 reads.extend(found.reads)
+                moves.extend(found.moves)
             elif token.type == Token.OPERAND and token.subtype == Token.ERROR:
                 raise UnresolvedReference(f"{token.value} is written into the formula, a reference was lost")
             else:
                 pieces.append(token.value)
-        return Resolved("".join(pieces), tuple(reads))
+        return Resolved("".join(pieces), tuple(reads), tuple(moves))
 
     def _operand(self, text: str, sheet: str, row: int, column: int, names: tuple[str, ...]) -> Resolved:
         where, rest = _split_sheet(text)
@@ -108,9 +122,9 @@ class Resolver:
         if _CELLS.fullmatch(rest):
             if names and not _ABSOLUTE.fullmatch(rest):
                 raise UnresolvedReference(f"the name {names[-1]} holds the relative reference {rest}")
-            return _plain(area_of(target, rest.replace("$", "").upper()))
+            return _plain(area_of(target, rest.replace("$", "").upper()), _moves(rest))
         if "[" in rest:
-            return _plain(self._structured(rest, sheet, row, column))
+            return self._structured(rest, sheet, row, column)
         if not where and rest.casefold() in self._tables:
             return _plain(_rows(self._tables[rest.casefold()], {"#data"}, rest))
         return self._name(text, rest, target, row, column, names)
@@ -124,9 +138,9 @@ class Resolver:
             raise UnresolvedReference(f"the name {name} refers to itself")
         inner = self._formula(found.text.removeprefix("="), found.sheet or sheet, row, column, (*names, key))
         single = len(tokens_of(inner.text)) == 1
-        return inner if single else Resolved(f"({inner.text})", inner.reads)
+        return inner if single else Resolved(f"({inner.text})", inner.reads, inner.moves)
 
-    def _structured(self, text: str, sheet: str, row: int, column: int) -> Area:
+    def _structured(self, text: str, sheet: str, row: int, column: int) -> Resolved:
         name, _, inner = text.partition("[")
         table = self._tables.get(name.casefold()) if name else self._around(sheet, row, column)
         if table is None:
@@ -144,10 +158,11 @@ class Resolver:
                     raise UnresolvedReference(f"{text}: table {table.name} has no column {wanted!r}")
             at = sorted(order.index(wanted.casefold()) for wanted in columns)
             area = Area(area.sheet, area.top, area.left + at[0], area.bottom, area.left + at[-1])
-        return area
+        by_row = "#this row" in items
+        return _plain(area, (by_row, False, by_row, False))
 
     def _around(self, sheet: str, row: int, column: int) -> Table | None:
-        return next((t for t in self._tables.values() if (sheet, row, column) in t.area), None)
+        return next((t for t in self._on.get(sheet, ()) if (sheet, row, column) in t.area), None)
 
 
 @lru_cache(maxsize=4096)
@@ -174,17 +189,33 @@ def spell(area: Area) -> str:
     """An area as Excel writes it, absolute and with its sheet."""
     sheet = "'" + area.sheet.replace("'", "''") + "'!"
     left, right = get_column_letter(area.left), get_column_letter(area.right)
-    if (area.top, area.bottom) == (1, _LAST_ROW):
+    if (area.top, area.bottom) == (1, LAST_ROW):
         return f"{sheet}${left}:${right}"
-    if (area.left, area.right) == (1, _LAST_COLUMN):
+    if (area.left, area.right) == (1, LAST_COLUMN):
         return f"{sheet}${area.top}:${area.bottom}"
     if area.shape == (1, 1):
         return f"{sheet}${left}${area.top}"
     return f"{sheet}${left}${area.top}:${right}${area.bottom}"
 
 
-def _plain(area: Area) -> Resolved:
-    return Resolved(spell(area), (area,))
+def _plain(area: Area, moves: Moves = _STILL) -> Resolved:
+    return Resolved(spell(area), (area,), (moves,))
+
+
+def _moves(cells: str) -> Moves:
+    """Of a reference as written; whole rows and columns are taken as they stand."""
+    corners = [_CORNER.fullmatch(corner) for corner in cells.split(":")]
+    first, last = corners[0], corners[-1]
+    if first is None or last is None:
+        return _STILL
+    return not first[2], not first[1], not last[2], not last[1]
+
+
+def _part(table: Table, row: int, column: int) -> tuple[int, bool]:
+    """Above, header, data, totals or below as 0 to 4, and whether between the table's edges."""
+    area = table.area
+    edges = (area.top, area.top + table.header_rows, area.bottom - table.totals_rows + 1, area.bottom + 1)
+    return sum(row >= edge for edge in edges), area.left <= column <= area.right
 
 
 def _split_sheet(text: str) -> tuple[str, str]:

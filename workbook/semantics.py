@@ -9,9 +9,9 @@ cell is then left without a value instead of with a doubtful one.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import formualizer
@@ -26,6 +26,7 @@ _COMPARISONS = {"=", "<>", "<", ">", "<=", ">="}
 # Below 0.0001 Excel changes to an exponent once the digits do not fit; up to so many characters they do.
 _SHORT = 11
 _REPLACED = {"INT", "MOD", "VALUE", "UPPER", "LOWER", "HYPERLINK", "CONCATENATE", "POISSON"}
+_TEXTS = {"LEFT", "RIGHT", "MID", "TRIM", "SUBSTITUTE", "REPT", "TEXT", "UPPER", "LOWER", "CONCATENATE"}
 _KINDS = {
     "Null": "#NULL!",
     "Div": "#DIV/0!",
@@ -38,22 +39,40 @@ _KINDS = {
 _CODES = {text: kind for kind, text in _KINDS.items()}
 
 
-def rewrite(tree: Node, tag: int) -> str:
+def rewrite(tree: Node) -> str:
     """Spell a syntax tree out for the engine, with Excel's rules put in place of the engine's.
 
     Parameters
     ----------
     tree : Node
         What `workbook.whitelist.parse` made of a formula that `lint` accepts.
+
+    Returns
+    -------
+    str
+        The formula without "=", as a pattern for `filled`: tag and references are left open.
+    """
+    return _spell(tree, itertools.count())
+
+
+def filled(pattern: str, tag: int, references: Iterable[str]) -> str:
+    """A formula for the engine.
+
+    Parameters
+    ----------
+    pattern : str
+        What `rewrite` answered.
     tag : int
         The number by which `Rules.flagged` names this formula.
+    references : iterable of str
+        Its references, in the order in which they stand there.
 
     Returns
     -------
     str
         The formula without "=".
     """
-    return _Speller(tag).spell(tree)
+    return pattern % {"tag": tag, **{str(place): reference for place, reference in enumerate(references)}}
 
 
 def engine_error(text: str) -> Any:
@@ -92,48 +111,66 @@ def as_text(number: float) -> str | None:
     return shown if len(shown) <= _SHORT else None
 
 
-@dataclass(frozen=True)
-class _Speller:
-    tag: int
-
-    def spell(self, node: Node) -> str:
-        kind = node["node_type"]
-        if kind == "Literal":
-            return _literal(node["value"])
-        if kind == "Reference":
-            return str(node["reference"])
-        if kind == "Array":
-            return "{" + ";".join(",".join(map(self.spell, row)) for row in node["rows"]) + "}"
-        if kind == "Omitted":
-            return _BLANK_CELL
-        if kind == "UnaryOp":
-            inner = self.spell(node["operand"])
-            return f"({inner})%" if node["operator"] == "%" else f"({node['operator']}({inner}))"
-        if kind == "BinaryOp":
-            return self._operation(node["operator"], self.spell(node["left"]), self.spell(node["right"]))
-        return self._call(node["name"], node["args"])
-
-    def _operation(self, operator: str, left: str, right: str) -> str:
+def _spell(node: Node, places: Iterator[int]) -> str:
+    kind = node["node_type"]
+    if kind == "Literal":
+        return _literal(node["value"])
+    if kind == "Reference":
+        return f"%({next(places)})s"
+    if kind == "Array":
+        return "{" + ";".join(",".join(_spell(cell, places) for cell in row) for row in node["rows"]) + "}"
+    if kind == "Omitted":
+        return _BLANK_CELL
+    if kind == "UnaryOp":
+        inner = _spell(node["operand"], places)
+        return f"({inner})%%" if node["operator"] == "%" else f"({node['operator']}({inner}))"
+    if kind == "BinaryOp":
+        operator = node["operator"]
+        if _is_join(node):
+            return f"XL_JOIN(%(tag)d,{','.join(_spell(piece, places) for piece in _pieces(node))})"
+        left, right = _spell(node["left"], places), _spell(node["right"], places)
         if operator in _COMPARISONS:
-            return f'XL_COMPARE({self.tag},"{operator}",{left},{right})'
-        if operator == "&":
-            return f"XL_JOIN({self.tag},{left},{right})"
+            return f'XL_COMPARE(%(tag)d,"{operator}",{left},{right})'
         return f"(({left}){operator}({right}))"
+    return _call(node["name"], node["args"], places)
 
-    def _call(self, written: str, arguments: list[Node]) -> str:
-        own = own_name(written)
-        if own is not None:
-            return f"{own}({','.join(map(self.spell, arguments))})"
-        name = native_name(written)
-        words = []
-        for kind, argument in zip(signature_kinds(NATIVE[name], len(arguments)) or "", arguments, strict=True):
-            word = self.spell(argument)
-            # What is text already needs no rule; everything else may be a number that is read as text.
-            plain = argument["node_type"] == "Literal" and isinstance(argument["value"], str)
-            words.append(word if kind != "t" or plain else f"XL_TEXT({self.tag},{word})")
-        if name in _REPLACED:
-            name, words = f"XL_{name}", [str(self.tag), *words]
-        return f"{name}({','.join(words)})"
+
+def _pieces(chain: Node) -> Iterator[Node]:
+    """What a chain of ``&`` joins: one call for all of it, because nested calls cost the engine their depth."""
+    waiting = [chain]
+    while waiting:
+        node = waiting.pop()
+        if _is_join(node):
+            waiting += [node["right"], node["left"]]
+        else:
+            yield node
+
+
+def _is_join(node: Node) -> bool:
+    return bool(node["node_type"] == "BinaryOp" and node["operator"] == "&")
+
+
+def _call(written: str, arguments: list[Node], places: Iterator[int]) -> str:
+    own = own_name(written)
+    if own is not None:
+        return f"{own}({','.join(_spell(argument, places) for argument in arguments)})"
+    name = native_name(written)
+    words = []
+    for kind, argument in zip(signature_kinds(NATIVE[name], len(arguments)) or "", arguments, strict=True):
+        word = _spell(argument, places)
+        # What is text already needs no rule; everything else may be a number that is read as text.
+        words.append(word if kind != "t" or _is_text(argument) else f"XL_TEXT(%(tag)d,{word})")
+    if name in _REPLACED:
+        name, words = f"XL_{name}", ["%(tag)d", *words]
+    return f"{name}({','.join(words)})"
+
+
+def _is_text(node: Node) -> bool:
+    """Whether a node answers with a text (or an error) for certain."""
+    kind = node["node_type"]
+    if kind == "Function":
+        return native_name(node["name"]) in _TEXTS
+    return _is_join(node) or (kind == "Literal" and isinstance(node["value"], str))
 
 
 def _literal(value: object) -> str:
@@ -141,7 +178,7 @@ def _literal(value: object) -> str:
         return "TRUE" if value else "FALSE"
     if isinstance(value, (int, float)):
         return repr(float(value))
-    return '"' + str(value).replace('"', '""') + '"'
+    return '"' + str(value).replace('"', '""').replace("%", "%%") + '"'
 
 
 class Rules:
@@ -158,11 +195,15 @@ class Rules:
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """Engine name to callable; the first argument is the tag of the formula."""
+
+        def join(tag: float, *all_: object) -> Any:
+            return _each(lambda *values: "".join([self._text(tag, value) for value in values]), *all_)
+
         return {
+            "XL_JOIN": join,
+            "XL_CONCATENATE": join,
             "XL_COMPARE": lambda tag, op, a, b: _each(lambda x, y: self._compare(tag, op, x, y), a, b),
-            "XL_JOIN": lambda tag, a, b: _each(lambda x, y: self._text(tag, x) + self._text(tag, y), a, b),
             "XL_TEXT": lambda tag, a: _each(lambda x: self._text(tag, x), a),
-            "XL_CONCATENATE": lambda tag, *all_: _each(lambda *xs: "".join(self._text(tag, x) for x in xs), *all_),
             "XL_INT": lambda tag, a: _each(lambda x: float(math.floor(fifteen(_number(x)))), a),
             "XL_MOD": lambda tag, a, b: _each(lambda x, y: self._mod(tag, x, y), a, b),
             "XL_VALUE": lambda tag, a: _each(lambda x: self._value(tag, x), a),

@@ -6,7 +6,9 @@ Colour never stands alone: inputs, engine cells and estimates also carry a word 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from openpyxl import Workbook
 from openpyxl.styles import Alignment, Border, Font, NamedStyle, PatternFill, Protection, Side
@@ -25,6 +27,9 @@ PALE_YELLOW, PALE_ORANGE, PALE_GREY, PALE_GREEN, PALE_RED, NAVY = (
     "FBE3E3",
     "1F3A5F",
 )
+
+# By workbook, style and number format: looking a named style up for every cell is most of the work of writing one.
+_WORN: WeakKeyDictionary[Workbook, dict[tuple[str, str | None], Any]] = WeakKeyDictionary()
 
 _THIN = Side(style="thin", color="D0D5DB")
 
@@ -103,10 +108,20 @@ def put(sheet: Worksheet, at: str, value: Any, style: str = "mls label", number_
     """Write one cell in a named style; text that looks like a formula must be meant as one."""
     cell = sheet[at]
     cell.value = value
-    cell.style = style
-    if number_format is not None:
-        cell.number_format = number_format
+    dress(cell, style, number_format)
     return cell
+
+
+def dress(cell: Any, style: str, number_format: str | None = None) -> None:
+    """Give a cell a named style, and a number format of its own if need be."""
+    worn = _WORN.setdefault(cell.parent.parent, {})
+    like = worn.get((style, number_format))
+    if like is None:
+        cell.style = style
+        if number_format is not None:
+            cell.number_format = number_format
+        like = worn[style, number_format] = copy(cell._style)
+    cell._style = copy(like)
 
 
 def put_text(sheet: Worksheet, at: str, text: str, style: str = "mls label") -> None:
@@ -143,8 +158,7 @@ def page(sheet: Worksheet, title: str, purpose: str, widths: Mapping[str, float]
 def heading(sheet: Worksheet, row: int, texts: list[str], start: int = 1, height: float = 30) -> None:
     """A header row."""
     for i, text in enumerate(texts):
-        cell = sheet.cell(row, start + i, text)
-        cell.style = "mls heading"
+        dress(sheet.cell(row, start + i, text), "mls heading")
     sheet.row_dimensions[row].height = height
 
 
@@ -161,7 +175,7 @@ def fit_height(sheet: Worksheet, row: int, *, least: float = 13.5) -> None:
 def block_title(sheet: Worksheet, row: int, text: Any, last: int) -> None:
     """A ruled line that opens a block of rows."""
     for column in range(1, last + 1):
-        sheet.cell(row, column).style = "mls block"
+        dress(sheet.cell(row, column), "mls block")
     sheet.cell(row, 1, text)
 
 
