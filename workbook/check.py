@@ -1,7 +1,8 @@
 """What is wrong with a workbook, as sentences: errors, failing checks, missing values, a broken structure.
 
 Reads the values that the file holds; computes nothing. An empty list means that every formula shows a value, no cell is
-in error, every row of the table of checks passes, and the parts of the file fit together.
+in error, every row of the table of checks passes, the parts of the file fit together, and a plan of ours passes the
+quality gates (`workbook.gates`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from openpyxl.utils.cell import get_column_letter
 
 from workbook.cells import Cell, ErrorValue, Grid, dynamic_metadata, read_grids, walk
+from workbook.gates import WARNINGS, run_gates
 from workbook.package import Package, Table, area_of, main, open_package
 
 CHECKS_SHEET = "Checks"
@@ -48,7 +50,25 @@ def check(path: Path) -> list[str]:
     faults += _metadata(package)
     faults += _relations(package)
     faults += _names(package)
+    faults += run_gates(package, grids, tables)
     return faults
+
+
+def warnings(path: Path) -> list[str]:
+    """What a reader must know before signing, though nothing is wrong with the file: prices in use that are too old.
+
+    Parameters
+    ----------
+    path : Path
+        The workbook; it is only read.
+
+    Returns
+    -------
+    list of str
+        One sentence each.
+    """
+    package = open_package(path)
+    return run_gates(package, read_grids(package), package.tables(), WARNINGS)
 
 
 def _cells(grid: Grid) -> list[str]:
@@ -115,6 +135,8 @@ def _metadata(package: Package) -> list[str]:
     dynamic = dynamic_metadata(package)
     out = []
     for sheet in package.sheets():
+        if b' cm="' not in package.parts[sheet.part]:
+            continue
         for row, column, element in walk(package.xml(sheet.part)):
             index = element.get("cm")
             if index is not None and int(index) not in dynamic and not _known(package, int(index)):
