@@ -23,9 +23,10 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with one option: quicker to recalculate."""
     from workbook.build import build
+    from workbook.plan import read_plan
 
     path = tmp_path_factory.mktemp("small") / "PLAN.xlsx"
-    assert build(path, options=1) == {}
+    assert build(path, read_plan(1)) == {}
     return path
 
 

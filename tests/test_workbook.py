@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy_financial as npf
 import openpyxl
 import pytest
+from openpyxl.utils import column_index_from_string, get_column_letter
 from openpyxl.workbook import Workbook
 from python_calamine import CalamineWorkbook
 
@@ -20,6 +20,9 @@ from mlsysim.things import Fleet, Node
 from udfs import FUNCTIONS
 from workbook.build import ORDER, build
 from workbook.check import check
+from workbook.plan import read_plan
+from workbook.sheets import money, monthly
+from workbook.sheets.monthly import Layout
 from workbook.whitelist import lint
 
 
@@ -87,99 +90,68 @@ def test_every_formula_is_on_the_whitelist(formulas: Workbook) -> None:
 
 # ------------------------------------------------------------------ money that can be traced
 
+TIMED = {"Monthly": 12, "Money": 6}  # sheets that run across time, and the column of their first month or year
+
 
 def relative(formula: str, column: str) -> str:
-    """A formula of the timeline with its own column replaced."""
-    return re.sub(rf"(?<![A-Z$]){column}(?=\$?\d)", "@", formula)
+    """A formula of a timeline with its own column, and the one before it, replaced."""
+    before = get_column_letter(max(1, column_index_from_string(column) - 1))
+    formula = re.sub(rf"(?<![A-Z$!]){column}(?=\$?\d)", "@", formula)
+    return re.sub(rf"(?<![A-Z$!]){before}(?=\$?\d)", "<", formula)
 
 
-def test_one_formula_per_row_across_time(formulas: Workbook) -> None:
-    sheet = formulas["TCO"]
-    for row in sheet.iter_rows(min_row=5, min_col=5):
+@pytest.mark.parametrize("name", TIMED)
+def test_one_formula_per_row_across_time(name: str, formulas: Workbook) -> None:
+    for row in formulas[name].iter_rows(min_row=5, min_col=TIMED[name]):
         shapes = {relative(f, c.column_letter) for c in row if (f := text_of(c))}
         assert len(shapes) <= 1, f"row {row[0].row}: {sorted(shapes)[:3]}"
 
 
-def test_every_option_has_the_same_block(formulas: Workbook) -> None:
-    from workbook.sheets.tco import HEIGHT, TOP
+@pytest.mark.parametrize("name", TIMED)
+def test_every_option_has_the_same_block(name: str, formulas: Workbook) -> None:
+    """The month (or year) formulas of a line are the same for every option, its block apart."""
+    layout = Layout(read_plan())
+    top, height = (monthly.TOP, layout.height) if name == "Monthly" else (money.TOP, money.HEIGHT)
+    sheet = formulas[name]
 
-    sheet = formulas["TCO"]
-    for offset in range(9, HEIGHT - 3):
-        shapes = set()
-        for option in range(4):
-            start = TOP + option * HEIGHT
-            formula = text_of(sheet.cell(start + offset, 6)) or ""
-            shapes.add(
-                re.sub(
-                    r"(?<=[A-Z$])(\d+)", lambda m, s=start: m[1] if int(m[1]) < TOP else f"<{int(m[1]) - s}>", formula
-                )
-            )
-        assert len(shapes) == 1, shapes
+    def shape(formula: str, option: int) -> str:
+        def named(match: re.Match[str]) -> str:
+            in_months = name == "Monthly" or match[1] == "Monthly!"
+            first, size = (monthly.TOP, layout.height) if in_months else (money.TOP, money.HEIGHT)
+            row = int(match[3])
+            return match[0] if row < first else f"{match[1]}{match[2]}<{row - first - option * size}>"
+
+        return re.sub(r"(Monthly!|Money!)?(\$?[A-Z]{1,3}\$?)(\d+)", named, formula)
+
+    for offset in range(1, height - 1):
+        found = [text_of(sheet.cell(top + i * height + offset, TIMED[name] + 1)) or "" for i in range(layout.count)]
+        ranges = re.compile(r"(Monthly!\$[A-Z]+\$\d+:)\$([A-Z]+)\$(\d+)")
+        spelled = [ranges.sub(r"\1Monthly!$\2$\3", f) for f in found]
+        assert len({shape(f, i) for i, f in enumerate(spelled)}) == 1, (offset, spelled[:2])
 
 
 def test_money_holds_no_number_but_unit_factors(formulas: Workbook) -> None:
-    for name in ("TCO", "Engine", "Decision"):
-        for sheet, at, formula in all_formulas(formulas):
-            if sheet != name:
-                continue
-            bare = re.sub(r'"[^"]*"', "", formula)
-            bare = re.sub(r"\$?[A-Z]{1,3}\$?\d+|\w+\[[^\]]*\]|in_\w+", "", bare)
-            numbers = {float(n) for n in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", bare)}
-            assert numbers <= {0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 100, 1000, 3600, 1_000_000}, f"{sheet}!{at}: {formula}"
+    allowed = {0, 1, 2, 12, 24, 100, 1000, 3600, 86400, 1_000_000, 1e9, 1e15}
+    codes = {3, 5, 6, 7, 8}  # codes of who serves the rest, and of the years of a schedule
+    for sheet, at, formula in all_formulas(formulas):
+        if sheet not in ("Monthly", "Money", "Engine"):
+            continue
+        bare = re.sub(r'"[^"]*"', "", formula)
+        bare = re.sub(r"\$?[A-Z]{1,3}\$?\d+|\w+\[[^\]]*\]+|in_\w+|MLS_\w+", "", bare)
+        numbers = {float(n) for n in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?:E\+\d+)?", bare)}
+        assert numbers <= allowed | codes, f"{sheet}!{at}: {formula}"
 
 
 def test_no_money_total_reads_the_live_sheet(formulas: Workbook) -> None:
-    assert not [a for s, a, f in all_formulas(formulas) if s in ("TCO",) and "Engine_Live" in f]
-
-
-def test_totals_by_hand(values: Workbook) -> None:
-    """Option 1 of the default story, recomputed in Python from the cells it depends on."""
-    options, tco = values["Options"], values["TCO"]
-    inputs = {formula.value: None for formula in ()}
-    names = {n: values.defined_names[n].attr_text for n in values.defined_names}
-    for name, target in names.items():
-        if name.startswith("in_"):
-            sheet, at = target.split("!")
-            inputs[name] = values[sheet][at.replace("$", "")].value
-    head = {c.value: c.column for c in options[5]}
-    one = {k: options.cell(6, col).value for k, col in head.items()}
-    labels = {tco.cell(r, 1).value: tco.cell(r, 3).value for r in range(13, 49)}
-    months = inputs["in_HorizonMonths"]
-    servers = one["servers"] * one["price used (USD per server)"]
-    network = servers * inputs["in_NetworkShare"]
-    upfront = (servers + network) * (1 + inputs["in_InstallShare"])
-    kw = labels["Average IT power"]
-    growth = [(1 + inputs["in_EnergyEscalator"]) ** ((m - 1) // 12) for m in range(1, months + 1)]
-    power = sum(kw * one["PUE"] * 730 * one["electricity (USD per kWh)"] * g for g in growth)
-    costs = [(1 + inputs["in_CostEscalator"]) ** ((m - 1) // 12) for m in range(1, months + 1)]
-    upkeep = sum((servers + network) * inputs["in_Maintenance"] / 12 * g for g in costs)
-    room = sum(labels["Contracted IT power: nameplate, else busy"] * inputs["in_FacilityCost"] * g for g in costs)
-    staff = sum(one["devices"] * inputs["in_StaffCost"] / 12 * g for g in costs)
-    resale = servers * (1 - inputs["in_ResidualDecline"]) ** (months / 12)
-    cash = upfront + power + upkeep + room + staff - resale
-    electricity = [kw * one["PUE"] * 730 * one["electricity (USD per kWh)"] * g for g in growth]
-    other = [(upkeep + room + staff) / sum(costs) * g for g in costs]
-    assert labels["Upfront cash"] == pytest.approx(upfront, rel=1e-12)
-    assert labels["Electricity"] == pytest.approx(power, rel=1e-12)
-    assert labels["Net cash cost"] == pytest.approx(cash, rel=1e-12)
-    # present values by numpy-financial, at the monthly rate of the yearly one
-    monthly = (1 + inputs["in_DiscountRate"]) ** (1 / 12) - 1
-    yearly = [electricity[m] + other[m] for m in range(months)]
-    npv = upfront + npf.npv(monthly, [0, *yearly]) - resale / (1 + monthly) ** months
-    assert labels["Net present cost"] == pytest.approx(npv, rel=1e-12)
-    annuity = -npf.pmt(inputs["in_DiscountRate"], months / 12, npv)
-    assert labels["Equivalent annual cost"] == pytest.approx(annuity, rel=1e-12)
-    discounted = sum(1 / (1 + monthly) ** m for m in range(1, months + 1))
-    assert labels["Device-hour owned, levelised"] == pytest.approx(npv / (one["devices"] * 730 * discounted), rel=1e-12)
-    rate = labels["Generated tokens per second when busy"] * inputs["in_Utilisation"] * 730 * 3600 / 1e6
-    assert labels["Million generated tokens, levelised"] == pytest.approx(npv / (rate * discounted), rel=1e-12)
-    assert labels["Million tokens, undiscounted"] == pytest.approx(cash / (rate * months), rel=1e-12)
+    money_sheets = {"Monthly", "Money", "Compare", "Sensitivity", "Decision"}
+    readers = {s for s, a, f in all_formulas(formulas) if s in money_sheets and re.search(r"Engine_Live!|MLS_", f)}
+    assert readers <= {"Decision"}  # which shows the version of the engine
 
 
 def test_dates_are_dates(values: Workbook) -> None:
-    assert isinstance(values["TCO"]["E5"].value, dt.datetime)
+    assert isinstance(values["Monthly"]["L5"].value, dt.datetime)
     assert isinstance(
-        values["Reg_Prices"].cell(6, [c.value for c in values["Reg_Prices"][5]].index("as_of") + 1).value, dt.datetime
+        values["Prices"].cell(6, [c.value for c in values["Prices"][5]].index("as_of") + 1).value, dt.datetime
     )
 
 
@@ -200,7 +172,7 @@ def test_the_native_spec_of_every_row_is_the_row(values: Workbook) -> None:
             for row in rows:
                 record = dict(zip(header, row, strict=True))
                 thing = REGISTRY_OF[registry.kind][record["key"]]
-                if "price" in fields(registry.kind):  # prices stand in Reg_Prices only
+                if "price" in fields(registry.kind):  # prices stand in Prices only
                     thing = dataclasses.replace(thing, price=None)
                 if registry.kind is Fleet:
                     thing = dataclasses.replace(thing, node=_unpriced(thing.node))

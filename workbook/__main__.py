@@ -1,4 +1,4 @@
-"""``python -m workbook build | recalc | check | eval``: the workbook from a terminal.
+"""``python -m workbook build | recalc | check | refresh | freeze | thaw | eval``: the workbook from a terminal.
 
 A user's mistake is answered with one sentence on standard error and exit code 1 (2 for a wrong command line).
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mlsysim.version import __version__
 
 from .errors import WorkbookError
 
+WORKLOADS = ("serving", "training", "both")
 CHECK_LINES = 40  # of faults that `check` prints without --all
 
 
@@ -44,11 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mls-workbook", description="Workbooks for buying and planning accelerators.")
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(run=None)
-    commands = parser.add_subparsers(metavar="build | recalc | check | eval")
+    commands = parser.add_subparsers(metavar="build | recalc | check | refresh | freeze | thaw | eval")
 
     build = commands.add_parser("build", help="write a new workbook")
     build.add_argument("file", type=Path, help="the workbook to write, such as PLAN.xlsx")
-    build.add_argument("--options", type=int, metavar="N", help="rows of the Options table, 1 to 8")
+    build.add_argument("--case", choices=WORKLOADS, help="what the plan delivers; serving unless said")
+    build.add_argument("--model", metavar="KEY", help="the model to serve; with --case training, to train")
+    build.add_argument("--hardware", metavar="A,B,C", help="accelerators that the options take")
+    build.add_argument("--horizon", type=int, metavar="MONTHS", help="months of the plan, 1 to 120; 36 unless said")
+    build.add_argument("--options", type=int, metavar="N", help="rows of the Options table, 1 to 8; 6 unless said")
     build.add_argument("--force", action="store_true", help="replace an existing file; a copy of it is kept beside")
     build.set_defaults(run=_build)
 
@@ -68,6 +72,34 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--all", action="store_true", help=f"print more than {CHECK_LINES} lines")
     check.set_defaults(run=_check)
 
+    refresh = commands.add_parser(
+        "refresh",
+        help="bring the registry tables of your workbook up to this version; all else is kept",
+        epilog="example: mls-workbook refresh PLAN.xlsx --dry-run",
+    )
+    refresh.add_argument("file", type=Path, help="your workbook; it is replaced in one step, a dated copy is kept")
+    refresh.add_argument("--dry-run", action="store_true", help="only print what would change, value by value")
+    refresh.add_argument("--out", type=Path, metavar="FILE", help="write a refreshed copy and leave your file alone")
+    refresh.set_defaults(run=_refresh)
+
+    freeze = commands.add_parser(
+        "freeze",
+        help="store a grid of engine figures as values, for readers without the add-in",
+        epilog="example: mls-workbook freeze PLAN.xlsx --out PLAN_frozen.xlsx --devices MI300X --loads 1,32,128",
+    )
+    freeze.add_argument("file", type=Path, help="your workbook; it is replaced in one step, a dated copy is kept")
+    freeze.add_argument("--out", type=Path, metavar="FILE", help="write a frozen copy and leave your file alone")
+    freeze.add_argument("--devices", metavar="A,B", help="devices in the grid beside those of the options")
+    freeze.add_argument("--loads", metavar="N,N", help="requests in flight for each accelerator; blank: 1,8,32,64,128")
+    freeze.add_argument("--precisions", metavar="A,B", help="formats beside those of the options; blank: fp8,bf16")
+    freeze.add_argument("--date", metavar="YYYY-MM-DD", help="the day that the book names; blank: today")
+    freeze.set_defaults(run=_freeze)
+
+    thaw = commands.add_parser("thaw", help="put the formulas of a frozen workbook back")
+    thaw.add_argument("file", type=Path, help="the frozen workbook; it is replaced in one step, a dated copy is kept")
+    thaw.add_argument("--out", type=Path, metavar="FILE", help="write a live copy and leave your file alone")
+    thaw.set_defaults(run=_thaw)
+
     evaluate = commands.add_parser("eval", help="answer one formula")
     evaluate.add_argument(
         "formula",
@@ -80,13 +112,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _keep(target: Path, force: bool) -> None:
     """Copy a file that is about to be replaced to ``name.YYYYmmdd-HHMMSS.bak.xlsx``, or refuse to replace it."""
+    from .refresh_file import backup_name
+
     if not target.is_file():
         return
     if not force:
         raise WorkbookError(
             f"{target} exists already; name another file, or add --force, which keeps a dated copy of it."
         )
-    backup = target.with_name(f"{target.stem}.{time.strftime('%Y%m%d-%H%M%S')}.bak{target.suffix}")
+    backup = backup_name(target)
     with open(backup, "xb") as copy:
         copy.write(target.read_bytes())
     print(f"kept the former file as {backup}")
@@ -94,11 +128,16 @@ def _keep(target: Path, force: bool) -> None:
 
 def _build(arguments: argparse.Namespace) -> int:
     from .build import build
+    from .plan import read_plan
 
     if arguments.file.suffix.casefold() != ".xlsx":
         raise WorkbookError(f"{arguments.file} does not end in .xlsx; name a workbook, such as PLAN.xlsx.")
+    hardware = [key.strip() for key in arguments.hardware.split(",") if key.strip()] if arguments.hardware else None
+    plan = read_plan(
+        arguments.options, case=arguments.case, model=arguments.model, hardware=hardware, horizon=arguments.horizon
+    )
     _keep(arguments.file, arguments.force)
-    left = build(arguments.file, options=arguments.options, force=arguments.force)
+    left = build(arguments.file, plan, force=arguments.force)
     print(f"wrote {arguments.file}")
     return _report([f"{sheet}!{at}: {why}" for (sheet, at), why in left.items()], len(left))
 
@@ -117,12 +156,42 @@ def _recalc(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .check import check
+    from .check import check, warnings
 
     problems = check(arguments.file)
+    for warning in warnings(arguments.file):
+        print(f"warning: {warning}")
     if not problems:
         print(f"{arguments.file}: every check passes, no cell is in error")
     return _report(problems, len(problems) if arguments.all else CHECK_LINES)
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    from .refresh import refresh
+
+    print("\n".join(refresh(arguments.file, out=arguments.out, dry_run=arguments.dry_run).sentences()))
+    return 0
+
+
+def _freeze(arguments: argparse.Namespace) -> int:
+    from udfs import FUNCTIONS
+
+    from .freeze import freeze
+    from .freeze_grid import asked_of, day_of
+
+    asked = asked_of(arguments.devices, arguments.loads, arguments.precisions)
+    report = freeze(arguments.file, FUNCTIONS, out=arguments.out, asked=asked, day=day_of(arguments.date))
+    print("\n".join(report.sentences()))
+    return 0
+
+
+def _thaw(arguments: argparse.Namespace) -> int:
+    from udfs import FUNCTIONS
+
+    from .thaw import thaw
+
+    print("\n".join(thaw(arguments.file, FUNCTIONS, out=arguments.out).sentences()))
+    return 0
 
 
 def _report(problems: Sequence[str], limit: int) -> int:

@@ -38,9 +38,7 @@ def encrypted(path: Path) -> WorkbookError:
 
 def signed(path: Path) -> WorkbookError:
     """The sentence for a digitally signed workbook, whose signature a changed copy would break."""
-    return WorkbookError(
-        f"{path} is digitally signed and a recalculated copy would break the signature; unsign a copy."
-    )
+    return WorkbookError(f"{path} is digitally signed and a changed copy would break the signature; unsign a copy.")
 
 
 def locked(path: Path) -> WorkbookError:

@@ -15,7 +15,8 @@ from udfs.cells import REFUSED
 from workbook import errors
 from workbook.caches import ask_for_calculation, write_values
 from workbook.cells import Block, Cell, ErrorValue, Formula, read_grids
-from workbook.engine import Functions, evaluate
+from workbook.embedded import Functions
+from workbook.engine import evaluate
 from workbook.package import Area, open_package
 from workbook.references import Resolver
 

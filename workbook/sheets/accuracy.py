@@ -54,7 +54,7 @@ ORIGINS = {
 def add_accuracy(book: Workbook) -> None:
     """The Accuracy sheet."""
     sheet = book.create_sheet("Accuracy")
-    widths = dict(zip("ABCDEFGHIJ", (48, 8, 9, 25, 11, 13, 13, 9, 9, 11), strict=True))
+    widths = dict(zip("ABCDEFGHIJ", (48, 8, 9, 40, 11, 13, 13, 9, 9, 11), strict=True))
     purpose = "How far predictions lie from published measurements. Ranges hold about 8 in 10 of the measurements."
     page(sheet, "Accuracy", purpose, widths)
     row = _ranges(sheet, TOP)

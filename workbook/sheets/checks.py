@@ -12,23 +12,23 @@ from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyl
 
 from mlsysim.version import __version__
 
+from ..plan import Plan
 from ..style import GREEN, PALE_GREEN, PALE_RED, RED, difference, fit_height, heading, page, put
-from .engine import FIGURES, ROW, TOP, option_columns, version_row
-from .options import OK, option_field
+from .checks_option import of_option
+from .engine import FIGURES, LIVE_TOP, NO_DEVICE, NOT_BOUGHT, NOT_SERVED, NOT_TRAINED, ROW, option_columns, version_row
+from .monthly import RUN, Layout
 from .physics import Twin
-from .tco import COST_RISE, DISCOUNT, ENERGY_RISE, LAST, RUN, month_range, total
 
 Check = tuple[str, str, float, str]  # what, value, tolerance, advice
 HEAD = 5
 COUNT_CELL = "$C$3"  # how many checks the file was built with
-OVERWRITTEN = "A cell of this line was overwritten"
 MORE_ROWS = "Rows added here are not calculated: mls-workbook build --options N"
-TWICE = "Two rows of one item and basis: delete one, or enter your own price"
-DISAGREE = "Money and engine disagree: a line or a price was changed on one side"
 
 
-def add_checks(book: Workbook, count: int, twins: list[Twin], out_of_range: str, figures: tuple[str, int]) -> None:
-    """The Checks sheet; `figures` is the range of Decision's figures and how many numbers it must hold."""
+def add_checks(
+    book: Workbook, plan: Plan, layout: Layout, twins: list[Twin], out_of_range: str, examples: tuple[str, int]
+) -> None:
+    """The Checks sheet."""
     sheet = book.create_sheet("Checks")
     widths = dict(zip("ABCDEF", (9, 92, 16, 12, 10, 62), strict=True))
     page(
@@ -38,7 +38,10 @@ def add_checks(book: Workbook, count: int, twins: list[Twin], out_of_range: str,
         widths,
         freeze="A6",
     )
-    rows = [*_general(count, twins, out_of_range, figures), *(c for i in range(count) for c in _of_option(i, count))]
+    rows = [
+        *_general(layout, twins, out_of_range, examples),
+        *(c for i in range(layout.count) for c in of_option(i, plan, layout)),
+    ]
     put(sheet, "B3", "Checks in this file when it was built", "mls unit")
     put(sheet, COUNT_CELL.replace("$", ""), len(rows), "mls unit")
     headings = ["id", "check", "value", "tolerance", "pass", "if it fails"]
@@ -68,14 +71,20 @@ def add_checks(book: Workbook, count: int, twins: list[Twin], out_of_range: str,
     sheet.sheet_properties.tabColor = "00703C"
 
 
-def _general(count: int, twins: list[Twin], out_of_range: str, figures: tuple[str, int]) -> list[Check]:
+def _general(layout: Layout, twins: list[Twin], out_of_range: str, examples: tuple[str, int]) -> list[Check]:
+    count = layout.count
     columns = option_columns(count)
-    numeric = sum(not f.text for f in FIGURES)
-    span = f"Engine!${columns[0]}${TOP + 1}:${columns[-1]}${TOP + len(FIGURES)}"
+    live = LIVE_TOP + 1
+    span = f"Engine!${columns[0]}${live}:${columns[-1]}${live + len(FIGURES) - 1}"
     share = f"Engine!${columns[0]}${ROW['memory_share']}:${columns[-1]}${ROW['memory_share']}"
-    area, expected = figures
+    spoken = LIVE_TOP + 1 + next(i for i, f in enumerate(FIGURES) if f.text)
+    texts = (f"Engine!${c}${spoken}" for c in columns)
+    said = "-".join(
+        [*(f'COUNTIF({span},"{words}")' for words in (NO_DEVICE, NOT_SERVED, NOT_TRAINED, NOT_BOUGHT)),
+         *(f'IF(ISTEXT({t}),IF(LEFT({t},2)="no",0,1),0)' for t in texts)]
+    )  # fmt: skip
     same = "The engine that answers is not the one that built this file, or a formula was overwritten"
-    version = f'IF(Engine_Live!$D${version_row(len(twins))}="{__version__}",0,1)'
+    version = f'IF(in_Live=0,0,IF(Engine_Live!$D${version_row(len(twins))}="{__version__}",0,1))'
     physics = [
         (f"Native formula equals the engine: {t.title}", f"Physics!{t.answer.replace('$B$', '$E$')}", 1e-9, same)
         for t in twins
@@ -83,98 +92,20 @@ def _general(count: int, twins: list[Twin], out_of_range: str, figures: tuple[st
     return [
         *physics,
         (
-            "Every engine figure is a number",
-            f"{numeric * count}-COUNT({span})",
+            "Every live engine figure is a number or says why it has none",
+            f"IF(in_Live=0,0,{len(FIGURES) * count}-COUNT({span})-{said})",
             0,
             "Engine_Live says what is refused, and why",
         ),
-        ("Every figure of Decision is a number", f"{expected}-COUNT({area})", 0, "See the row Status of Decision"),
         ("Every input is a number within its limits", out_of_range, 0, "Inputs, column Out of range"),
         ("Every option fits in memory", f'COUNTIF({share},">1")', 0, "Raise TP or choose a narrower precision"),
         (f"Options has the {count} rows this file was built for", f"ROWS(tblOptions[option])-{count}", 0, MORE_ROWS),
-        ("Months in operation equal the horizon", f"TCO!$C${RUN}-in_HorizonMonths", 0, "The timeline ends at month 60"),
+        ("Every published example comes out as published", f'{examples[1]}-COUNTIF({examples[0]},"yes")', 0,
+         "Examples: its inputs were changed, or a formula was overwritten"),
+        ("Months in operation equal the horizon", f"Monthly!$D${RUN}-in_HorizonMonths", 0, "The timeline is too short"),
+        ("Every cost line has a known group, driver, timing and escalator",
+         "ROWS(tblLines[still])*4-COUNT(tblLines[still])-COUNT(tblLines[moving])-COUNT(tblLines[when])"
+         "-COUNT(tblLines[moved by])",
+         0, "Lines: a word is not on its list"),
         ("The engine is the version that built this file", version, 0, "Install the matching version or rebuild"),
-    ]
-
-
-def _of_option(i: int, count: int) -> list[Check]:
-    """Checks of one option: the row is sound, every line equals its closed form, money agrees with the engine."""
-    n, column = str(i + 1), option_columns(count)[i]
-    at = _Totals(i)
-    engine = {name: f"Engine!${column}${ROW[name]}" for name in ("purchase", "upkeep", "staff", "facility", "it_kw")}
-    found = "+".join(
-        f"ABS(COUNTIF({table}[key],{option_field(name, n)})-1)"
-        for table, name in (("tblHardware", "device"), ("tblSites", "site"), ("tblPrecisions", "precision"))
-    )
-    basis = option_field("price_basis", n)
-    once = 'ABS(COUNTIF(tblPrices[lookup],{}&"|{}")-1)'
-    prices = (f'IF({basis}="server price",{once.format(option_field("server", n), "server")},'
-              f'IF({basis}="own price",0,{once.format(option_field("device", n), "purchase")}))')  # fmt: skip
-    bought = f"({at['servers']}+{at['network']})"
-    energy = f"SUMPRODUCT(TCO!$E${RUN}:${LAST}${RUN},TCO!$E${ENERGY_RISE}:${LAST}${ENERGY_RISE})"
-    rise = f"SUMPRODUCT(TCO!$E${RUN}:${LAST}${RUN},TCO!$E${COST_RISE}:${LAST}${COST_RISE})"
-    months = f"TCO!$C${RUN}"
-    lines = {
-        "servers": f"{at['servers_n']}*{at['price']}",
-        "network": f"{at['servers']}*in_NetworkShare",
-        "install": f"{bought}*in_InstallShare",
-        "energy_kwh": f"{at['it_kw']}*{at['pue']}*in_HoursPerMonth*{months}",
-        "electricity": f"{at['it_kw']}*{at['pue']}*in_HoursPerMonth*{at['tariff']}*{energy}",
-        "maintenance": f"{bought}*in_Maintenance/12*{rise}",
-        "facility": f"{at['contracted_kw']}*in_FacilityCost*{rise}",
-        "staff": f"{at['devices']}*in_StaffCost/12*{rise}",
-        "resale": f"-{at['servers']}*(1-in_ResidualDecline)^(in_HorizonMonths/12)",
-        "hours": f"{at['devices']}*in_HoursPerMonth*{months}",
-        "delivered": f"{at['hours']}*in_Utilisation",
-        "tokens": f"{at['tokens_s']}*in_Utilisation*in_HoursPerMonth*3600/1000000*{months}",
-        "co2": f"{at['energy_kwh']}*{at['intensity']}/1000",
-        "cash": f"{at['upfront']}+{at['opex']}+{at['resale']}",
-        "pv": f"SUMPRODUCT({month_range('cash', i)},TCO!$E${DISCOUNT}:${LAST}${DISCOUNT})",
-    }
-    first, later = month_range("cash", i).split(":")[0], month_range("cash", i, 1)
-    npv = f"{first}+NPV((1+in_DiscountRate)^(1/12)-1,{later})"
-    year = {name: f"SUM({month_range(line, i, 1, 12)})" for name, line in
-            (("upkeep", "maintenance"), ("staff", "staff"), ("facility", "facility"))}  # fmt: skip
-    sound = f'IF({option_field("status", n)}="{OK}",0,1)'
-    rate, low, high = (f"Engine!${column}${ROW[name]}" for name in ("rate", "rate_p10", "rate_p90"))
-    inside = f"IF(ISTEXT({low}),0,IF(AND({low}<={rate},{rate}<={high}),0,1))"
-    keys = f"Option {n}: device, site and precision stand exactly once in the registries"
-    timeline = [
-        (
-            f"Option {n}: {line.replace('_', ' ')} over all months equals its drivers",
-            _ratio(at[line], form),
-            1e-9,
-            OVERWRITTEN,
-        )
-        for line, form in lines.items()
-    ]
-    by_engine = [
-        (f"Option {n}: {name} of months 1 to 12 equals MLS_TCO", _ratio(form, engine[name]), 1e-9, DISAGREE)
-        for name, form in year.items()
-    ]
-    return [
-        (f"Option {n}: the row of Options is sound", sound, 0, "The column status of Options says what is wrong"),
-        (keys, found, 0, "A key is missing or stands twice"),
-        (f"Option {n}: its price stands exactly once in Reg_Prices", prices, 0, TWICE),
-        (f"Option {n}: throughput lies inside its own range, where it has one", inside, 0, OVERWRITTEN),
-        *timeline,
-        (f"Option {n}: present value equals Excel's NPV", _ratio(npv, at["pv"]), 1e-9, OVERWRITTEN),
-        (f"Option {n}: purchase equals MLS_TCO", _ratio(bought, engine["purchase"]), 1e-9, DISAGREE),
-        *by_engine,
-    ]
-
-
-class _Totals(dict[str, str]):
-    """Addresses of an option's totals by line."""
-
-    def __init__(self, option: int) -> None:
-        super().__init__()
-        self._option = option
-
-    def __missing__(self, name: str) -> str:
-        return total(name, self._option)
-
-
-def _ratio(a: str, b: str) -> str:
-    """Relative difference; the plain difference where both are about nothing."""
-    return f"IF(ABS({b})>0,ROUND(({a})/({b})-1,12),{a})"
+    ]  # fmt: skip

@@ -1,14 +1,19 @@
-"""Decision: the first screen.  One sentence, the options side by side, their status, checks, two charts.
+"""Decision: the first screen.  One sentence, the selectors, six figures with their ranges, two charts.
 
-Under every judged figure stands its range in words.  Options whose ranges of cost overlap that of the lowest are too
-close to call.
+Under it all options side by side, links to every sheet, what the engine says of each option, and how the answer is
+found.  The first screen ends with the row `SCREEN_ROWS`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
 from openpyxl import Workbook
 from openpyxl.formatting.rule import Rule
 from openpyxl.styles import Alignment
+from openpyxl.utils import column_index_from_string
+from openpyxl.worksheet.pagebreak import Break
 from openpyxl.worksheet.worksheet import Worksheet
 
 from mlsysim.version import __version__
@@ -16,281 +21,319 @@ from mlsysim.version import __version__
 from ..style import (
     CENTS,
     DATE,
-    FINE,
     GREEN,
     MONEY,
     PALE_GREEN,
     PALE_ORANGE,
     PALE_RED,
     RED,
+    SHARE,
     WHOLE,
     block_title,
     difference,
+    dress,
     heading,
     page,
     protect,
     put,
     tint,
 )
-from .charts import add_cost_chart, add_roofline_chart
-from .checks import COUNT_CELL
-from .engine import DERIVED, ROW, VALID, option_columns, version_row
-from .inputs import point
+from .charts import add_crossover_chart, add_memory_chart, add_roofline_chart, add_top_chart
+from .decision_figures import add_side_by_side, height
+from .decision_words import Ranking, add_ranking, figure_words, verdict
+from .engine import ROW, option_columns, version_row
+from .inputs import SCENARIO, SCENARIOS, list_rule, name_cell
+from .money import result
+from .monthly import Layout
 from .options import OK, option_field
-from .tco import total
 
-LABEL_ROW = 7
-PORTRAIT = 5  # options that an upright page holds
-RANGE = "range"
-
-
-def _range_of(name: str) -> tuple[str, str, str, str]:
-    """The row of words under a judged figure."""
-    return RANGE, "", f"RANGE:{name}_p10 {name}_p90 {name}_validity", "@"
-
-
-# name: label, unit, formula, number format.  TOTAL:x is a total of TCO, ENGINE:x a figure of Engine, OPTION:x a column,
-# RANGE:low high standing the words for a range.
-_ROWS: dict[str, tuple[str, str, str, str]] = {
-    "status": ("Status", "", "", "@"),
-    "devices": ("Accelerators", "count", "TOTAL:devices", WHOLE),
-    "memory": ("Share of usable memory", "share", "ENGINE:memory_share", "0%"),
-    "ttft_1": ("Time to first token, one request alone", "ms", "ENGINE:ttft_1", WHOLE),
-    "ttft_1_range": _range_of("ttft_1"),
-    "ttft": ("Time to first token, all prompts at once", "ms", "ENGINE:ttft", WHOLE),
-    "ttft_range": _range_of("ttft"),
-    "itl": ("Time between tokens, decoding alone", "ms", "ENGINE:itl", CENTS),
-    "itl_range": _range_of("itl"),
-    "itl_load": ("Time between tokens, others' prompts included", "ms", "ENGINE:itl_load", CENTS),
-    "itl_load_range": _range_of("itl_load"),
-    "efficiency": ("Share of the peak that arithmetic reaches", "share", "ENGINE:efficiency", "0%"),
-    "tokens_s": ("Generated tokens per second, busy", "tokens/s", "TOTAL:tokens_s", WHOLE),
-    "tokens_range": (RANGE, "", "RANGE:tokens_low tokens_high rate_validity", "@"),
-    "price_status": ("Price of the servers is", "kind", "OPTION:price_status", "@"),
-    "upfront": ("Upfront cash", "USD", "TOTAL:upfront", MONEY),
-    "cash": ("Net cost of the horizon, undiscounted", "USD", "TOTAL:cash", MONEY),
-    "npv": ("Net present cost", "USD", "TOTAL:npv", MONEY),
-    "eac": ("Equivalent annual cost", "USD/year", "TOTAL:eac", MONEY),
-    "per_hour": ("Device-hour owned, levelised", "USD/h", "TOTAL:per_hour", CENTS),
-    "per_delivered": ("Device-hour delivered, levelised", "USD/h", "TOTAL:per_delivered", CENTS),
-    "per_mtoken": ("Million generated tokens, levelised", "USD", "TOTAL:per_mtoken", CENTS),
-    "cost_range": (RANGE, "", "", "@"),
-    "nominal": ("Million generated tokens, undiscounted", "USD", "TOTAL:per_mtoken_nominal", CENTS),
-    "busy_kw": ("IT power when busy", "kW", "TOTAL:busy_kw", "#,##0.0"),
-    "kwh": ("Electricity of a million generated tokens", "kWh", "TOTAL:kwh_mtoken", FINE),
-    "co2": ("Operational carbon of a million tokens", "kgCO2e", "TOTAL:co2_mtoken", FINE),
-    "ranked": ("Ranked: cost of a million tokens", "USD", "", CENTS),
-    "cost_low": ("Low end of its range", "USD", "", CENTS),
-    "cost_high": ("High end of its range", "USD", "", CENTS),
-    "near": ("Its range overlaps that of the lowest", "1 = yes", "", WHOLE),
-}
-R = {name: LABEL_ROW + 1 + i for i, name in enumerate(_ROWS)}
-_RANKING = ("ranked", "cost_low", "cost_high", "near")
-_NUMBERS = [n for n, (*_, number_format) in _ROWS.items() if number_format != "@" and n not in _RANKING]
-CATEGORIES = {"servers": "Servers with accelerators", "network": "Network", "install": "Installation",
-              "electricity": "Electricity", "maintenance": "Maintenance", "facility": "Facility", "staff": "Staff",
-              "resale": "Resale"}  # fmt: skip
-FACTS = max(R.values()) + 2
-CHARTS = FACTS + 7
-COSTS = CHARTS + 21
+BEST = "best"
+LAST, SCREEN_ROWS = "L", 27
+WIDTHS = {"A": 36, **dict.fromkeys("BCDEFGHIJKL", 14)}
+LINES = 6  # first row of the selectors, the figures and the words beside them
+CHARTS, SOURCES = 15, 27
+TABLE = 29  # title of the options
+SELECTORS = {SCENARIO: f"B{LINES}", "in_Option": f"B{LINES + 1}", "in_Currency": f"B{LINES + 2}"}
+SHOWN = f"C{LINES + 1}"  # out_Option
+CURRENCY = "currency"
+# a figure: name on Money, label, unit, number format
+FIGURES = (
+    ("upfront", "Upfront cash", CURRENCY, MONEY),
+    ("npv", "Net present cost after tax", CURRENCY, MONEY),
+    ("per_delivered", "Accelerator-hour delivered", CURRENCY, CENTS),
+    ("per_mtoken", "Million generated tokens", CURRENCY, CENTS),
+    ("peak_kw", "IT power, busy", "kW", "#,##0.0"),
+    ("co2", "Carbon of electricity", "kgCO2e", WHOLE),
+)
+# the table of options: name, letter, heading, number format
+_TABLE = (
+    ("option", "A", "Option", None),
+    ("status", "B", "Status", None),
+    ("npv", "C", "Net present cost after tax", MONEY),
+    ("more", "D", "More than the lowest", "0.0%"),
+    ("upfront", "E", "Upfront cash", MONEY),
+    ("per_delivered", "F", "Accelerator-hour delivered", CENTS),
+    ("per_mtoken", "G", "Million generated tokens", CENTS),
+    ("share", "H", "Share of the load served", SHARE),
+    ("peak_kw", "I", "IT power (kW)", "#,##0.0"),
+    ("co2", "J", "Carbon (kgCO2e)", WHOLE),
+    ("price", "K", "Price as of", DATE),
+    ("place", "L", "Place", WHOLE),
+)
+_LETTER = {name: letter for name, letter, *_ in _TABLE}
 
 
-_WRAPPED = Alignment(wrap_text=True, vertical="center")
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Addresses on other sheets that the first screen shows.
+
+    Attributes
+    ----------
+    flip : str
+        A text such as "flips above 71 % utilisation", or "".
+    ranges : mapping of str to (str, str)
+        Low and high of each of the six figures, for the shown option.
+    sheets : sequence of (str, str)
+        Every other sheet with a line on what it holds, in order.
+    """
+
+    flip: str
+    ranges: Mapping[str, tuple[str, str]]
+    sheets: Sequence[tuple[str, str]] = field(default=())
 
 
-def figures(count: int) -> tuple[str, int]:
-    """The range of Decision that holds figures, and how many numbers it must hold."""
-    columns = option_columns(count)
-    return f"Decision!${columns[0]}${R['devices']}:${columns[-1]}${R['co2']}", len(_NUMBERS) * count
+def option_cells(name: str, count: int) -> str:
+    """A column of the table of options, all options."""
+    c = _LETTER[name]
+    return f"Decision!${c}${TABLE + 2}:${c}${TABLE + 1 + count}"
 
 
-def add_decision(book: Workbook, count: int, twins: int) -> None:
-    """The Decision sheet."""
-    sheet = book["Decision"]
-    columns = option_columns(count)
-    last = columns[-1]
-    purpose = "Which accelerator serves the model at the lowest cost? Change Inputs and Options; everything follows."
-    page(sheet, "Accelerator plan", purpose, {"A": 46, "B": 11, "C": 3, **dict.fromkeys(columns, 24)}, freeze="A8")
+def add_decision(book: Workbook, layout: Layout, twins: int, elsewhere: Elsewhere) -> None:
+    """The Decision sheet; the sheet Chart_Data must be there."""
+    sheet, count = book["Decision"], layout.count
+    page(sheet, "Accelerator plan", "", WIDTHS, freeze="A4")
+    index = TABLE + 3 + count
+    side = index + 2 + -(-len(elsewhere.sheets) // 2)
+    charts = side + height() + 1
+    ranking = Ranking(charts + 24, count)
     version = f"Engine_Live!$D${version_row(twins)}"
-    passed, rows, built = "COUNTIF(tblChecks[pass],TRUE)", "ROWS(tblChecks[pass])", f"Checks!{COUNT_CELL}"
-    sound = f"AND({passed}={rows},{rows}={built})"
-    put(sheet, "A3", _verdict(columns, version, sound), "mls verdict").alignment = _WRAPPED
-    sheet.merge_cells(f"A3:{last}3")
-    sheet.row_dimensions[3].height = 36
-    story = (
-        '="Serving "&in_Model&", "&in_SeqLen&" tokens in, "&in_OutputTokens&" out, "&in_Batch&" requests per '
-        'accelerator; "&in_HorizonMonths&" months; "&ROUND(100*in_Utilisation,0)&" % of capacity sold; case "&in_Case&'
-        '". No price here is a quote."'
-    )
-    put(sheet, "A4", story, "mls purpose")
-    verdict = f'=IF({sound},"All "&{rows}&" checks pass","Checks that fail: "&({built}-{passed}))'
-    put(sheet, "A5", verdict, "mls check")
-    heading(sheet, LABEL_ROW, ["Figure", "Unit", ""], height=34)
-    for i, column in enumerate(columns):
-        put(sheet, f"{column}{LABEL_ROW}", f"={option_field('option', str(i + 1))}", "mls heading")
-        for name, (label, unit, formula, number_format) in _ROWS.items():
-            r = R[name]
-            words = label == RANGE
-            put(sheet, f"A{r}", label, "mls total" if name == "per_mtoken" else "mls unit" if words else "mls label")
-            put(sheet, f"B{r}", unit, "mls unit")
-            own = _own_formula(name, column, columns, i)
-            style = "mls total" if name == "per_mtoken" else "mls formula" if own else "mls link"
-            style = "mls unit" if words else style
-            text = own or _linked(formula, column, i)
-            cell = put(sheet, f"{column}{r}", text, style, number_format)
-            cell.alignment = Alignment(horizontal="right", vertical="center", wrap_text=name == "status")
-    sheet.row_dimensions[R["status"]].height = 28
-    _colours(sheet, columns)
-    _facts(sheet, columns, count, version)
-    _categories(sheet, columns)
-    add_cost_chart(sheet, COSTS, count, len(CATEGORIES), f"A{CHARTS}")
-    add_roofline_chart(sheet, book["Engine"], count, f"{columns[0]}{CHARTS}")
-    sheet.print_area = f"A1:{last}{COSTS + len(CATEGORIES) + 1}"
-    sheet.page_setup.orientation = "portrait" if count <= PORTRAIT else "landscape"
-    sheet.page_setup.fitToHeight = 1
+    _top(sheet, ranking, elsewhere.sheets)
+    for name, at in SELECTORS.items():
+        name_cell(book, name, "Decision", at)
+    name_cell(book, "out_Option", "Decision", SHOWN)
+    name_cell(book, "out_Drawn", "Decision", ranking.at("drawn").replace("$", ""))
+    _selectors(sheet, ranking, version)
+    _six_figures(sheet, count, elsewhere.ranges)
+    _standing(sheet, ranking, elsewhere.flip)
+    _options(sheet, ranking)
+    _index(sheet, index, elsewhere.sheets)
+    add_side_by_side(sheet, side, count)
+    cells = {n: [f"${_LETTER[n]}${TABLE + 2 + i}" for i in range(count)] for n in ("status", "npv", "share")}
+    add_ranking(sheet, ranking, cells, version, elsewhere.flip, BEST)
+    key = ranking.end + 2
+    _key(sheet, key, version)
+    data = book["Chart_Data"]
+    add_crossover_chart(sheet, data, layout, (f"A{CHARTS}", f"G{SOURCES}"), f"A{SOURCES}")
+    add_top_chart(sheet, data, (f"G{CHARTS}", f"M{SOURCES}"), f"G{SOURCES}")
+    block_title(sheet, charts - 1, "Compute and memory", 12)
+    under = charts + 20
+    add_roofline_chart(sheet, book["Engine"], count, (f"A{charts}", f"G{under}"), f"A{under}")
+    add_memory_chart(sheet, data, (f"G{charts}", f"M{under}"), f"G{under}")
+    sheet.print_area = f"A1:{LAST}{key + 2}"
+    for row in (index - 1, charts - 2):
+        sheet.row_breaks.append(Break(id=row))
     sheet.sheet_properties.tabColor = "00703C"
     protect(sheet)
 
 
-def _linked(formula: str, column: str, option: int) -> str:
-    kind, _, name = formula.partition(":")
-    if kind == "TOTAL":
-        return f"={total(name, option)}"
-    if kind == "OPTION":
-        return f"={option_field(name, str(option + 1))}"
-    if kind == "RANGE":
-        return "=" + _range_words(*(f"Engine!${column}${(ROW | DERIVED)[n]}" for n in name.split()))
-    return f"=Engine!${column}${ROW[name]}"
-
-
-def _range_words(low: str, high: str, standing: str) -> str:
-    """Both ends to three figures, and what judges them; numbers as the International System writes them."""
-    beyond = f'IF({standing}="{VALID}","",", "&{standing})'
-    return f'IF(ISNUMBER({low}),{_rounded(low)}&" to "&{_rounded(high)}&{beyond},{low})'
-
-
-def _rounded(cell: str) -> str:
-    figure = f"ROUND({cell},2-INT(LOG10({cell})))"
-    thousands = f'INT({figure}/1000)&" "&TEXT(MOD({figure},1000),"000")'
-    return f"IF({cell}>=1000,{thousands},{point(figure)})"
-
-
-def _own_formula(name: str, column: str, columns: list[str], option: int) -> str | None:
-    """Status, range of cost, ranking and nearness, which are made on this sheet."""
-    status, ranked, cost_low, cost_high = (f"{column}${R[n]}" for n in ("status", "ranked", "cost_low", "cost_high"))
-    all_ranked, all_high = (f"${columns[0]}${R[n]}:${columns[-1]}${R[n]}" for n in ("ranked", "cost_high"))
-    if name == "status":
-        word = option_field("status", str(option + 1))
-        memory, cost = f"{column}{R['memory']}", f"{column}{R['per_mtoken']}"
-        return (
-            f'=IF(NOT(ISTEXT({word})),"Options: a cell is in error",IF({word}<>"{OK}",{word},'
-            f'IF(ISNUMBER({memory}),IF({memory}>1,"does not fit: raise TP",IF(ISNUMBER({cost}),"{OK}",'
-            f'"refused: see Engine_Live")),"refused: see Engine_Live")))'
-        )
-    if name == "ranked":
-        cost = f"{column}{R['per_mtoken']}"
-        return f'=IF({status}="{OK}",IF(ISNUMBER({cost}),{cost},""),"")'
-    if name in ("cost_low", "cost_high"):  # cost at the other end of throughput
-        end, used = (
-            f"Engine!${column}${(ROW | DERIVED)[n]}"
-            for n in ("rate_p90" if name == "cost_low" else "rate_p10", "per_device")
-        )
-        return f"=IF(ISNUMBER({end}),{column}{R['per_mtoken']}*{used}/{end},{end})"
-    if name == "cost_range":
-        standing = f"Engine!${column}${ROW['rate_validity']}"
-        return "=" + _range_words(cost_low, cost_high, standing)
-    if name == "near":  # without a range nothing can be told apart
-        best = f"INDEX({all_high},MATCH(MIN({all_ranked}),{all_ranked},0))"
-        both = f"IF(ISNUMBER({cost_low}),IF(ISNUMBER({best}),IF({cost_low}<={best},1,0),1),1)"
-        return f"=IF(ISNUMBER({ranked}),IF({ranked}=MIN({all_ranked}),1,{both}),0)"
-    return None
-
-
-def _verdict(columns: list[str], version: str, sound: str) -> str:
-    """The sentence: the lowest, or those too close to call; and who was left out."""
-    ranked = f"${columns[0]}${R['ranked']}:${columns[-1]}${R['ranked']}"
-    near = f"${columns[0]}${R['near']}:${columns[-1]}${R['near']}"
-    names = "&".join(f'IF({c}${R["near"]}=1,{c}${LABEL_ROW}&"; ","")' for c in columns)
-    those = f'IF(SUM({near})={len(columns)},"all {len(columns)} options; ",{names})'
-    after = f'IF(COUNT({ranked})>1,"the next is "&ROUND((SMALL({ranked},2)/MIN({ranked})-1)*100,0)&" % dearer","")'
-    lowest = f"INDEX(${columns[0]}${LABEL_ROW}:{columns[-1]}${LABEL_ROW},MATCH(MIN({ranked}),{ranked},0))"
-    several = (
-        f'"Too close to call on cost per million tokens: "&{those}&"their ranges overlap. Lowest figure: "&{lowest}'
-        f'&", "&{after}'
+def _top(sheet: Worksheet, ranking: Ranking, sheets: Sequence[tuple[str, str]]) -> None:
+    """What is planned, the sentence, the links."""
+    story = (
+        'in_Workload&IF(in_ServingOn=1,": "&in_Model&", "&in_TokensPerDay&" million tokens a day","")'
+        '&IF(in_TrainingOn=1,"; "&in_RunsPerYear&" runs a year of "&in_TrainModel,"")&"; "&in_HorizonMonths'
+        '&" months; scenario "&in_Scenario&". Money in "&in_Currency&", costs positive."'
     )
-    left = f'IF(COUNT({ranked})<{len(columns)}," ("&({len(columns)}-COUNT({ranked}))&" left out: see Status)","")'
-    no_engine = '"Our functions do not answer here: install the add-in, or run mls-workbook recalc on a copy"'
-    answer = f'IF(SUM({near})>1,{several},"Lowest cost per million tokens: "&{names}&{after})&{left}'
-    nothing = '"No option can be computed: see Status"'
-    care = f'IF({sound},"","Checks fail, see Checks. ")'
-    return f"=IF(NOT(ISTEXT({version})),{no_engine},IF(COUNT({ranked})=0,{nothing},{care}&{answer}))"
+    put(sheet, "A2", f'="Plan of "&{story}', "mls purpose")
+    put(sheet, "A3", verdict(ranking, BEST), "mls verdict").alignment = Alignment(wrap_text=True, vertical="center")
+    sheet.merge_cells(f"A3:{LAST}3")
+    sheet.row_dimensions[1].height, sheet.row_dimensions[2].height, sheet.row_dimensions[3].height = 22, 13, 35
+    for row in range(4, SCREEN_ROWS + 1):
+        sheet.row_dimensions[row].height = 14.4
+    put(sheet, "A4", "Go to a sheet (all of them: below the options)", "mls unit")
+    for (name, _), c in zip(sheets, "BCDEFGHI", strict=False):
+        put(sheet, f"{c}4", f'=HYPERLINK("#{name}!A1","{name}")', "mls url")
 
 
-def _colours(sheet: Worksheet, columns: list[str]) -> None:
-    def add(area: str, test: str, fill: str, color: str) -> None:
-        sheet.conditional_formatting.add(area, Rule(type="expression", formula=[test], dxf=difference(fill, color)))
-
-    first, last = columns[0], columns[-1]
-    add(f"{first}{R['per_mtoken']}:{last}{R['per_mtoken']}", f"{first}${R['near']}=1", PALE_GREEN, GREEN)
-    status = f"{first}{R['status']}:{last}{R['status']}"
-    add(status, f'{first}${R["status"]}<>"{OK}"', PALE_RED, RED)
-    for name in (n for n, (label, *_) in _ROWS.items() if label == RANGE):
-        area, cell = f"{first}{R[name]}:{last}{R[name]}", f"{first}{R[name]}"
-        test = f'IF(ISTEXT({cell}),OR(RIGHT({cell},12)="extrapolated",{cell}="not validated"),FALSE)'
-        sheet.conditional_formatting.add(area, Rule(type="expression", formula=[test], dxf=tint(PALE_ORANGE)))
-    add("A5", 'LEFT($A$5,3)="All"', PALE_GREEN, GREEN)
-    add("A5", 'LEFT($A$5,3)<>"All"', PALE_RED, RED)
+def _right(sheet: Worksheet, at: str, value: str, style: str, number_format: str | None = None) -> None:
+    cell = put(sheet, at, value, style, number_format)
+    cell.alignment = Alignment(horizontal="right", vertical="center")
 
 
-def _facts(sheet: Worksheet, columns: list[str], count: int, version: str) -> None:
-    """Price dates, versions, colour key."""
-    put(sheet, f"A{FACTS}", "Price in use, as of")
-    put(sheet, f"B{FACTS}", "date", "mls unit")
-    for i, column in enumerate(columns):
-        cell = put(sheet, f"{column}{FACTS}", f"={_price_date(str(i + 1))}", "mls link", DATE)
-        cell.alignment = Alignment(horizontal="right", vertical="center")
-    put(sheet, f"A{FACTS + 1}", "Kinds of cell", "mls unit")
-    for style, column in zip(("input", "formula", "link", "engine", "estimate"), "BDEFG", strict=True):
-        text = "from another sheet" if style == "link" else style
-        put(sheet, f"{column}{FACTS + 1}", text, f"mls {style}")
+def _band(sheet: Worksheet, first: str, last: str, text: str, indent: int = 0) -> None:
+    """The headings over one of the three blocks of the first screen."""
+    for column in range(column_index_from_string(first), column_index_from_string(last) + 1):
+        dress(sheet.cell(LINES - 1, column), "mls heading")
+    cell = sheet[f"{first}{LINES - 1}"]
+    cell.value, cell.alignment = text, Alignment(horizontal="left", vertical="center", indent=indent)
+
+
+def _selectors(sheet: Worksheet, ranking: Ranking, version: str) -> None:
+    _band(sheet, "A", "C", "Choose")
+    count = ranking.count
+    for row, (label, value) in enumerate(
+        (("Scenario", SCENARIOS[0]), ("Option shown: best, or its number", BEST), ("Currency", "USD")), start=LINES
+    ):
+        put(sheet, f"A{row}", label)
+        _right(sheet, f"B{row}", value, "mls input")
+    list_rule(sheet, SELECTORS[SCENARIO], f'"{",".join(SCENARIOS)}"', " or ".join(SCENARIOS))
+    numbers = ",".join(map(str, range(1, count + 1)))
+    list_rule(sheet, SELECTORS["in_Option"], f'"{BEST},{numbers}"', f"{BEST}, or a number from 1 to {count}")
+    list_rule(sheet, SELECTORS["in_Currency"], "list_currencies", "a key of Reg_Finance")
+    at = ranking.at
+    # without a lowest option the first is shown, and named over the figures
+    shown = f'IF({at("choice")}=0,NA(),IF(in_Option="{BEST}",MAX(1,{at("best")}),in_Option))'
+    put(sheet, SHOWN, f"={shown}", "mls unit", WHOLE).alignment = Alignment(horizontal="left", indent=1)
+    frozen = 'IF(out_FrozenRows=0,"nothing is frozen",IF(out_Stale=0,"frozen","frozen, "&out_Stale&" stale"))'
+    live = f'IF({at("engine")}=1,"live, engine "&{version},"no engine answers")'
+    passed = 'COUNTIF(tblChecks[pass],TRUE)&" of "&MAX(ROWS(tblChecks[pass]),Checks!$C$3)&" pass"'
+    prices = f"${_LETTER['price']}${TABLE + 2}:${_LETTER['price']}${TABLE + 1 + count}"
+    fresh = "tblOptions[price fresh until]"
+    old = f'COUNTIF({fresh},"<"&in_ValuationDate)'
+    for row, (label, formula, number_format) in enumerate(
+        (
+            ("Engine figures", f"IF(in_Live=1,{live},{frozen})", None),
+            ("Checks", passed, None),
+            ("Oldest price in use", f'IF(COUNT({prices})>0,MIN({prices}),"own prices")', DATE),
+            ("Prices past their date", f'{old}&" of {count}"', None),
+            ("Throughput counted on", "in_Planning", None),
+        ),
+        start=LINES + 3,
+    ):
+        put(sheet, f"A{row}", label)
+        cell = put(sheet, f"B{row}", f"={formula}", "mls formula", number_format)
+        cell.alignment = Alignment(horizontal="left", vertical="center")
+    _rule(sheet, f"B{LINES + 3}", f'OR(LEFT($B${LINES + 3},4)="live",$B${LINES + 3}="frozen")')
+    _rule(sheet, f"B{LINES + 4}", f"{at('sound')}=1")
+    _rule(sheet, f"B{LINES + 6}", f'LEFT($B${LINES + 6},2)="0 "')
+
+
+def _rule(sheet: Worksheet, at: str, good: str) -> None:
+    for test, fill, color in ((good, PALE_GREEN, GREEN), (f"NOT({good})", PALE_RED, RED)):
+        sheet.conditional_formatting.add(at, Rule(type="expression", formula=[test], dxf=difference(fill, color)))
+
+
+def _shown(name: str, count: int) -> str:
+    return f"INDEX({option_cells(name, count).removeprefix('Decision!')},out_Option)"
+
+
+def _six_figures(sheet: Worksheet, count: int, ranges: Mapping[str, tuple[str, str]]) -> None:
+    _band(sheet, "D", "H", '="Shown: option "&out_Option')
+    for c, text in zip("FGH", ("Figure", "Low", "High"), strict=True):
+        _right(sheet, f"{c}{LINES - 1}", text, "mls heading")
+    for row, (name, label, unit, number_format) in enumerate(FIGURES, start=LINES):
+        written = f'="{label}, "&in_Currency' if unit == CURRENCY else f"{label}, {unit}"
+        put(sheet, f"D{row}", written, "mls total" if name == "npv" else "mls label")
+        style = "mls total" if name == "npv" else "mls formula"
+        _right(sheet, f"F{row}", f"={_shown(name, count)}", style, number_format)
+        for c, at in zip("GH", ranges[name], strict=True):
+            _right(sheet, f"{c}{row}", f"={at}", "mls link", number_format)
+    put(sheet, f"D{LINES + 6}", f"={_shown('option', count)}", "mls unit")
+    ranges_of = '"Ranges: spreads of all inputs combined; see Sensitivity"'
+    stale = f'IF(AND(in_Live=0,out_Stale>0),"Changed since the freeze: "&out_StaleNames,{ranges_of})'
+    put(sheet, f"D{LINES + 7}", f"={stale}", "mls unit")
+
+
+def _standing(sheet: Worksheet, ranking: Ranking, flip: str) -> None:
+    """The runner-up and the gap; what the throughput of the shown option rests on."""
+    _band(sheet, "I", LAST, "The lowest against the others", indent=1)
+    at = ranking.at
+    rate, sure, standing, band = (at(n) for n in ("rate", "sure", "standing", "band"))
+    share = f"ROUND(100*{at('gap')}/INDEX({ranking.column('cost')},{at('best')}),0)"
+    more = f'IF({at("close")}=1,", too close to call",", "&{share}&" % more")'
+    gap = f'IF({at("second")}=0,"none",{at("gap_words")}&{more})'
+    dearer = f'IF({at("bought")}={at("best")},"it is bought",{at("saving_words")}&" less")'
+    bought = f'IF({at("bought")}=0,"none is bought",{dearer})'
+    rows = (
+        ("Lowest", at("best_name")),
+        ("Runner-up", at("second_name")),
+        ("Gap", gap),
+        ("Flips", f'IF({flip}="","not found on Compare",{flip})'),
+        ("Against buying", bought),
+        ("Throughput", f'IF({rate}>0,{figure_words(rate)}&IF(in_ServingOn=1," tokens/s for each accelerator",'
+         '" accelerator-hours a run"),"none of its own")'),
+        ("Nine in ten", f'IF(ISNUMBER({sure}),IF(in_ServingOn=1,"at least ","at most ")&{figure_words(sure)},{sure})'),
+        ("Judged by", f'IF(LEFT({standing},2)="no",{standing},{standing}&": "&INDEX(tblBands[rows],MATCH({band},'
+         f'tblBands[key],0))&" measured rows, sources: "&INDEX(tblBands[sources],MATCH({band},tblBands[key],0)))'),
+    )  # fmt: skip
+    for row, (label, formula) in enumerate(rows, start=LINES):
+        put(sheet, f"I{row}", label).alignment = Alignment(horizontal="left", indent=1, vertical="center")
+        put(sheet, f"J{row}", f"={formula}", "mls formula")
+    area, said = f"J{LINES + 7}", f"LEFT($J${LINES + 7},9)"
+    doubtful = Rule(type="expression", formula=[f'OR({said}="extrapola",{said}="not valid")'], dxf=tint(PALE_ORANGE))
+    sheet.conditional_formatting.add(area, doubtful)
+
+
+def _options(sheet: Worksheet, ranking: Ranking) -> None:
+    count = ranking.count
+    block_title(
+        sheet, TABLE, '="Options, all in "&in_Currency&"; a place needs the status ok and the whole load served"', 12
+    )
+    heading(sheet, TABLE + 1, [text for _, _, text, _ in _TABLE], height=44)
+    columns = option_columns(count)
+    for i in range(count):
+        r, number = TABLE + 2 + i, str(i + 1)
+        word = option_field("status", number)
+        memory = f"Engine!${columns[i]}${ROW['memory_share']}"
+        fits = f'IF(IF(ISNUMBER({memory}),{memory}>1,FALSE),"does not fit: raise TP","{OK}")'
+        held = f'IF(ISNUMBER($C{r}),{fits},"refused: see Engine_Live")'
+        dated, named = option_field("price_date", number), option_field("option", number)
+        least = f"MIN({ranking.column('cost')})"
+        formulas = {
+            "option": f'IF(ISTEXT({named}),{named},"option {number}")',
+            "status": f'IF(NOT(ISTEXT({word})),"Options: a cell is in error",IF({word}<>"{OK}",{word},{held}))',
+            "more": f'IF(ISNUMBER({ranking.place(i)}),$C{r}/{least}-1,"none")',
+            "share": f"ROUND({result('served_share', i)},9)",
+            "price": f'IF(ISNUMBER({dated}),{dated},IF(ISTEXT({dated}),{dated},"none"))',
+            "place": ranking.place(i),
+        }
+        for name, c, _, number_format in _TABLE:
+            formula = formulas.get(name) or result(name, i)
+            style = "mls link" if "!" in formula or "tbl" in formula else "mls formula"
+            cell = put(sheet, f"{c}{r}", f"={formula}", style, number_format)
+            side = "left" if name in ("option", "status") else "center" if name == "place" else "right"
+            cell.alignment = Alignment(horizontal=side, vertical="center", wrap_text=name in ("option", "status"))
+        sheet.row_dimensions[r].height = 27
+    first, last = TABLE + 2, TABLE + 1 + count
+    best = Rule(type="expression", formula=[f"$L{first}=1"], dxf=difference(PALE_GREEN, GREEN))
+    sheet.conditional_formatting.add(f"C{first}:C{last}", best)
+    wrong = Rule(type="expression", formula=[f'$B{first}<>"{OK}"'], dxf=difference(PALE_RED, RED))
+    sheet.conditional_formatting.add(f"B{first}:B{last}", wrong)
+
+
+def _index(sheet: Worksheet, top: int, sheets: Sequence[tuple[str, str]]) -> None:
+    """Every sheet with a line on what it holds, in two columns."""
+    block_title(sheet, top, "Sheets of this workbook", 12)
+    half = -(-len(sheets) // 2)
+    for i, (name, text) in enumerate(sheets):
+        row, (link, words) = top + 1 + i % half, ("A", "B") if i < half else ("G", "H")
+        put(sheet, f"{link}{row}", f'=HYPERLINK("#{name}!A1","{name}")', "mls url")
+        put(sheet, f"{words}{row}", text, "mls unit")
+
+
+def _key(sheet: Worksheet, top: int, version: str) -> None:
+    """Kinds of cell; which version built the file and which answered."""
+    put(sheet, f"A{top}", "Kinds of cell", "mls unit")
+    for style, column in zip(("input", "formula", "link", "engine", "estimate"), "BCDEF", strict=True):
+        put(sheet, f"{column}{top}", "other sheet" if style == "link" else style, f"mls {style}")
     engine = f'IF(ISTEXT({version}),{version},"none")'
-    built = f'="Built by mlsysim for Excel {__version__}; engine that answered: "&{engine}'
-    put(sheet, f"A{FACTS + 2}", built, "mls unit")
+    put(
+        sheet,
+        f"A{top + 1}",
+        f'="Built by mlsysim for Excel {__version__}; engine that answered: "&{engine}',
+        "mls unit",
+    )
     notes = (
-        "Before tax. Costs include the prompts. Levelised: present value of cost over present value of output. "
-        "Same requests per accelerator for every option."
+        "Levelised: present value of cost before tax over present value of output. Ranges of throughput: about 8 in 10 "
+        "published measurements lie inside. Extrapolated: none on this generation of chip, so the range is widened."
     )
-    put(sheet, f"A{FACTS + 3}", notes, "mls unit")
-    ranges = (
-        "Range: about 8 in 10 published measurements lie inside; of cost, through throughput alone. Extrapolated: none "
-        "on this generation of chip or regime, so it is widened. Not validated: nothing to judge it by. See Accuracy."
-    )
-    put(sheet, f"A{FACTS + 4}", ranges, "mls unit")
-
-
-def _price_date(number: str) -> str:
-    """As-of date of the price that an option uses; a word for an own price."""
-    server, device = (
-        f'INDEX(tblPrices[as_of],MATCH({option_field(name, number)}&"|{basis}",tblPrices[lookup],0))'
-        for name, basis in (("server", "server"), ("device", "purchase"))
-    )
-    basis = option_field("price_basis", number)
-    return f'IF({basis}="own price","own price",IF({basis}="server price",{server},{device}))'
-
-
-def _categories(sheet: Worksheet, columns: list[str]) -> None:
-    """Totals by category, what the cost chart draws, and their sum."""
-    block_title(sheet, COSTS - 1, "Where the money goes", 3 + len(columns))
-    heading(sheet, COSTS, ["Cost over the horizon, undiscounted", "Unit", ""], height=34)
-    for column in columns:
-        put(sheet, f"{column}{COSTS}", f"={column}${LABEL_ROW}", "mls heading")
-    end = COSTS + len(CATEGORIES)
-    for r, (name, label) in enumerate(CATEGORIES.items(), start=COSTS + 1):
-        put(sheet, f"A{r}", label)
-        put(sheet, f"B{r}", "USD", "mls unit")
-        for i, column in enumerate(columns):
-            put(sheet, f"{column}{r}", f"={total(name, i)}", "mls link", MONEY)
-    put(sheet, f"A{end + 1}", "Net cost of the horizon, undiscounted", "mls total")
-    put(sheet, f"B{end + 1}", "USD", "mls unit")
-    for column in columns:
-        put(sheet, f"{column}{end + 1}", f"=SUM({column}{COSTS + 1}:{column}{end})", "mls total", MONEY)
+    put(sheet, f"A{top + 2}", notes, "mls unit")

@@ -1,8 +1,11 @@
-"""Engine_Live (the only sheet with =MLS_ cells) and Engine (what the money reads, guarded).
+"""Engine_Live (the only sheet with =MLS_ cells) and Engine: used, live and frozen figures of every option.
 
 Both have one column per option and one row per figure; every option's column is the same formula.  A refusal stays
-text on Engine_Live and becomes #N/A on Engine, so that no total can skip a failed line.  The ranges of the judged
-figures stand apart: an end of a range is a number, or the words "not validated".
+text on Engine_Live and becomes #N/A on Engine, so that no total can skip a failed line.  What an option has no use for
+(a device where tokens are bought, a training run where nothing is trained) is said in words that start with "no".
+Frozen figures are looked up on Engine_Frozen: the row of the same device, server, format, TP and scenario with the
+smallest load that is not below the one asked for.  An option that has none says so in words that start with "no", and
+its money is 0.
 """
 
 from __future__ import annotations
@@ -39,10 +42,24 @@ class Figure:
     number_format: str
     text: bool = False
     band: bool = False  # an end of a range: a number or words
+    when: str = ""  # see WHEN
 
 
 EFFICIENCY = 'IF(ISNUMBER(in_Efficiency),in_Efficiency,"")'  # blank: calibrated
 VALID = "validated"  # what the engine says of a range that measurements of this generation of silicon judge
+NO_DEVICE, NOT_SERVED, NOT_TRAINED, NOT_BOUGHT = "no device", "not served", "not trained", "not bought"
+# why an option has no figures in a frozen book; each starts with "no", as the words above
+NOT_FROZEN, NOT_IN_GRID, TOO_LARGE, KEPT_AS_TEXT = (
+    "not frozen", "not in the frozen grid", "no frozen load is that large", "no live figures: thaw the book",
+)  # fmt: skip
+# when a figure is asked for: the test, and the words that stand there otherwise
+WHEN = {
+    "serving": ("in_ServingOn=1", NOT_SERVED),
+    "training": ("in_TrainingOn=1", NOT_TRAINED),
+    "bought": ("{price_used}>0", NOT_BOUGHT),
+}
+SPECS = ("device_spec", "site_spec", "server_spec", "fleet_spec", "train_spec", "precision", "tp", "tariff",
+         "tco_options", "price_used")  # fmt: skip
 
 
 def _serving(
@@ -50,13 +67,19 @@ def _serving(
 ) -> Figure:
     before = ("in_ModelSpec", "{device_spec}", "in_SeqLen")
     after = (batch, "{precision}", EFFICIENCY, "{tp}", "in_ServingOptions")
-    return Figure(name, label, "serving", metric, before, after, number_format, text)
+    return Figure(name, label, "serving", metric, before, after, number_format, text, when="serving")
 
 
 def _throughput(name: str, label: str, metric: str, number_format: str) -> Figure:
     before = ("in_ModelSpec", "{device_spec}", "in_SeqLen", "in_OutputTokens")
     after = ("in_Batch*{tp}", "{precision}", "{tp}", "in_ThroughputOptions")
-    return Figure(name, label, "throughput", metric, before, after, number_format)
+    return Figure(name, label, "throughput", metric, before, after, number_format, when="serving")
+
+
+def _run(name: str, label: str, metric: str, number_format: str) -> Figure:
+    before = ("in_TrainSpec", "{train_spec}", "in_TrainTokens*1000000000", "in_TrainBatch")
+    after = ("in_TrainTP", "in_TrainPP", "{precision}", EFFICIENCY, "in_TrainOptions")
+    return Figure(name, label, "training_run", metric, before, after, number_format, when="training")
 
 
 def _range(figure: Figure) -> tuple[Figure, Figure, Figure]:
@@ -71,10 +94,19 @@ def _range(figure: Figure) -> tuple[Figure, Figure, Figure]:
 
 
 def _roofline(name: str, label: str, metric: str, batch: str) -> Figure:
-    return Figure(name, label, "roofline", metric, ("in_ModelSpec", "{device_spec}"), (batch, "{precision}"), CENTS)
+    before, after = ("in_ModelSpec", "{device_spec}"), (batch, "{precision}")
+    return Figure(name, label, "roofline", metric, before, after, CENTS, when="serving")
 
 
-_TCO_AFTER = ("365", "{site_spec}", "0.4", "{tariff}", "in_LifeYears", "{tco_options}")
+def _power(name: str, label: str, metric: str, utilisation: str) -> Figure:
+    return Figure(name, label, "power", metric, ("{server_spec}",), (utilisation,), FINE)
+
+
+def _tco(name: str, label: str, metric: str) -> Figure:
+    after = ("365", "{site_spec}", "0.4", "{tariff}", "in_LifeYears", "{tco_options}")
+    return Figure(name, f"Cross-check: {label}", "tco", metric, ("{fleet_spec}",), after, WHOLE, when="bought")
+
+
 FIGURES: tuple[Figure, ...] = (
     _serving("weights", "Weights", "model_weights_size", CENTS),
     _serving("kv", "KV cache at full length", "kv_cache_size", CENTS),
@@ -91,51 +123,34 @@ FIGURES: tuple[Figure, ...] = (
     _roofline("intensity_b", "Arithmetic intensity of decoding, chosen batch", "arithmetic_intensity", "in_Batch*{tp}"),
     Figure("peak", "Dense peak rate at the chosen precision", "get", "", ('"hardware"', "{device_spec}"), (), WHOLE),
     Figure("bandwidth", "Memory bandwidth", "get", "", ('"hardware"', "{device_spec}", '"bandwidth"'), (), WHOLE),
-    Figure(
-        "it_kw",
-        "IT power of all servers at the chosen utilisation",
-        "power",
-        "it_kw",
-        ("{fleet_spec}",),
-        ("in_Utilisation",),
-        CENTS,
-    ),
-    Figure("busy_kw", "IT power of all servers when busy", "power", "it_kw", ("{fleet_spec}",), ("1",), CENTS),
-    Figure(
-        "purchase",
-        "Cross-check: purchase of devices, servers and network",
-        "tco",
-        "purchase_usd",
-        ("{fleet_spec}",),
-        _TCO_AFTER,
-        WHOLE,
-    ),
-    Figure(
-        "upkeep",
-        "Cross-check: first year of maintenance",
-        "tco",
-        "opex_maintenance_usd",
-        ("{fleet_spec}",),
-        _TCO_AFTER,
-        WHOLE,
-    ),
-    Figure("staff", "Cross-check: first year of staff", "tco", "opex_staff_usd", ("{fleet_spec}",), _TCO_AFTER, WHOLE),
-    Figure(
-        "facility",
-        "Cross-check: first year of facility",
-        "tco",
-        "opex_facility_usd",
-        ("{fleet_spec}",),
-        _TCO_AFTER,
-        WHOLE,
-    ),
+    _power("busy_kw", "IT power of one server, busy", "it_kw", "1"),
+    _power("idle_kw", "IT power of one server, idle", "it_kw", "0"),
+    _run("run_h", "Accelerator-hours of one training run", "device_hours", WHOLE),
+    _run("run_wall", "Duration of one training run on the servers that it is judged on", "hours", CENTS),
+    _run("run_mfu", "MFU of the training run", "mfu", SHARE),
+    _run("run_memory", "Memory needed on each accelerator in training", "memory_footprint", CENTS),
+    _tco("purchase", "purchase of devices, servers and network", "purchase_usd"),
+    _tco("upkeep", "first year of maintenance", "opex_maintenance_usd"),
+    _tco("staff", "first year of staff", "opex_staff_usd"),
+    _tco("facility", "first year of facility", "opex_facility_usd"),
 )
-JUDGED = ("ttft", "ttft_1", "itl", "itl_load", "rate")  # what a buyer looks at first; Decision shows their ranges
+JUDGED = ("ttft", "ttft_1", "itl", "itl_load", "rate", "run_wall")  # what a buyer looks at first: with ranges
+CHECKED = ("purchase", "upkeep", "staff", "facility")  # live only: they depend on prices, which change in a frozen book
 RANGES = tuple(end for f in FIGURES if f.name in JUDGED for end in _range(f))
 RANGE_TOP = TOP + len(FIGURES) + 2
 _END = RANGE_TOP + len(RANGES)  # last row that both sheets share
+ASKED = (*FIGURES, *RANGES)
+KEPT = tuple(f for f in ASKED if f.name not in CHECKED)  # what a frozen book holds
 ROW: dict[str, int] = {f.name: TOP + 1 + i for i, f in enumerate(FIGURES)}
 ROW |= {f.name: RANGE_TOP + 1 + i for i, f in enumerate(RANGES)}
+
+
+# live, frozen or stale, in words
+STATE = (
+    'IF(in_Live=1,"Live figures",IF(out_FrozenRows=0,"Frozen figures are asked for, but none are stored",'
+    'IF(out_Stale=0,"Frozen figures; no input of theirs has changed",'
+    '"Frozen figures are STALE, changed since: "&out_StaleNames)))'
+)
 
 
 def option_columns(count: int) -> list[str]:
@@ -145,16 +160,21 @@ def option_columns(count: int) -> list[str]:
 
 def _call(figure: Figure, column: str) -> str:
     number = f"{column}${NUMBER_ROW}"
-    fill = {
-        n: option_field(n, number)
-        for n in ("device_spec", "site_spec", "fleet_spec", "precision", "tp", "tariff", "tco_options")
-    }
+    fill = {n: option_field(n, number) for n in SPECS}
     if figure.name == "peak":
         compute = f"INDEX(tblPrecisions[compute],MATCH({fill['precision']},tblPrecisions[key],0))"
-        return f'=MLS_GET("hardware",{fill["device_spec"]},{compute})'
-    metric = [f'"{figure.metric}"'] if figure.metric else []
-    arguments = [a.format(**fill) for a in (*figure.before, *metric, *figure.after)]
-    return f"=MLS_{figure.function.upper()}({','.join(arguments)})"
+        call = f'MLS_GET("hardware",{fill["device_spec"]},{compute})'
+    else:
+        metric = [f'"{figure.metric}"'] if figure.metric else []
+        arguments = [a.format(**fill) for a in (*figure.before, *metric, *figure.after)]
+        call = f"MLS_{figure.function.upper()}({','.join(arguments)})"
+    spec = fill["fleet_spec"] if figure.function == "tco" else fill["device_spec"]
+    words = NOT_BOUGHT if figure.function == "tco" else NO_DEVICE
+    guarded = f'IF({spec}="none","{words}",{call})'
+    if figure.when in ("", "bought"):
+        return f"={guarded}"
+    test, otherwise = WHEN[figure.when]
+    return f'=IF({test},{guarded},"{otherwise}")'
 
 
 def unit(figure: Figure) -> str:
@@ -176,7 +196,7 @@ def add_engine_live(book: Workbook, count: int, twins: Sequence[Twin]) -> None:
     purpose = "Live answers of the =MLS_ functions, purple. A text that starts with #MLS! is a refusal and its reason."
     _frame(sheet, "Engine, live", purpose, count)
     _titles(sheet, count)
-    for figure in (*FIGURES, *RANGES):
+    for figure in ASKED:
         row = ROW[figure.name]
         _labels(sheet, row, figure)
         for column in option_columns(count):
@@ -210,26 +230,38 @@ def version_row(twins: int) -> int:
 
 
 def add_engine(book: Workbook, count: int) -> None:
-    """Engine: numbers or #N/A, and the throughput that follows from them."""
+    """Engine: used, live and frozen figures, numbers or #N/A, and the throughput that follows from the used ones."""
     sheet = book.create_sheet("Engine")
-    _frame(
-        sheet,
-        "Engine",
-        "What the money reads: numbers, or #N/A where the engine refused. Nothing is typed here.",
-        count,
-    )
+    purpose = "What the money reads: live or frozen figures, as Inputs says. #N/A where the engine refused."
+    _frame(sheet, "Engine", purpose, count)
     _titles(sheet, count)
-    for figure in (*FIGURES, *RANGES):
-        row = ROW[figure.name]
-        _labels(sheet, row, figure)
+    put(sheet, "A3", f"={STATE}", "mls verdict")
+    last = FIRST_OPTION + count - 1
+    block_title(sheet, LIVE_TOP, "Live: Engine_Live, with refusals as #N/A", last)
+    block_title(
+        sheet, FROZEN_TOP, "Frozen: the row of Engine_Frozen with the smallest load not below the one asked", last
+    )
+    for name, (label, face, formula, number_format) in _PLACE.items():
+        row = PLACE[name]
+        put(sheet, f"A{row}", label)
+        put(sheet, f"B{row}", face, "mls unit")
+        put(sheet, f"C{row}", "native", "mls unit")
         for column in option_columns(count):
-            live = f"Engine_Live!{column}{row}"
-            words = f'IF(LEFT({live},1)="#",NA(),{live})'
-            number = f"IF(ISNUMBER({live}),{live},{words if figure.band else 'NA()'})"
-            guarded = words if figure.text else number
-            cell = put(sheet, f"{column}{row}", f"={guarded}", "mls link", figure.number_format)
-            cell.alignment = Alignment(horizontal="right", vertical="center")
-    block_title(sheet, DERIVED["title"], "Throughput, from these figures", FIRST_OPTION + count - 1)
+            number = f"{column}${NUMBER_ROW}"
+            cells = {n: f"{column}{r}" for n, r in PLACE.items()}
+            cells |= {n: option_field(n, number) for n in KEY_FIELDS}
+            cells["device_spec"] = option_field("device_spec", number)
+            put(sheet, f"{column}{row}", "=" + formula.format(**cells), "mls formula", number_format)
+    for i, figure in enumerate(ASKED):
+        rows = {"used": ROW[figure.name], "live": LIVE_TOP + 1 + i, "frozen": max(PLACE.values()) + 1 + i}
+        for kind, row in rows.items():
+            _labels(sheet, row, figure)
+            for column in option_columns(count):
+                style = "mls link" if kind != "used" else "mls formula"
+                formula = _figure_of(kind, figure, column, rows)
+                cell = put(sheet, f"{column}{row}", f"={formula}", style, figure.number_format)
+                cell.alignment = Alignment(horizontal="right", vertical="center")
+    block_title(sheet, DERIVED["title"], "Throughput, from these figures", last)
     for name, (label, face, formula, number_format) in _DERIVED.items():
         row = DERIVED[name]
         put(sheet, f"A{row}", label)
@@ -237,57 +269,116 @@ def add_engine(book: Workbook, count: int) -> None:
         put(sheet, f"C{row}", "native", "mls unit")
         for column in option_columns(count):
             number = f"{column}${NUMBER_ROW}"
-            cells = {n: f"{column}{r}" for n, r in (ROW | DERIVED).items()}
-            cells |= {"devices": option_field("devices", number), "tp": option_field("tp", number)}
-            cells["used"] = f"{cells['replicas']}*{cells['tp']}"
-            put(sheet, f"{column}{row}", "=" + formula.format(**cells), "mls formula", number_format)
-    sheet.print_area = f"A1:{get_column_letter(FIRST_OPTION + count - 1)}{max(DERIVED.values())}"
+            cells = {n: f"{column}{r}" for n, r in (PLACE | ROW | DERIVED).items()}
+            cells |= {n: option_field(n, number) for n in ("devices", "tp", "devices_per_server")}
+            cells["no"] = f'LEFT({cells["rate"]},2)="no"'
+            cell = put(sheet, f"{column}{row}", "=" + formula.format(**cells), "mls formula", number_format)
+            cell.alignment = Alignment(horizontal="right", vertical="center")
+    sheet.print_area = f"A1:{get_column_letter(last)}{max(DERIVED.values())}"
     sheet.sheet_properties.tabColor = "9CA3AF"
     protect(sheet)
 
 
+def _figure_of(kind: str, figure: Figure, column: str, rows: dict[str, int]) -> str:
+    """One cell of Engine."""
+    if kind == "used":
+        return f"IF(in_Live=1,{column}{rows['live']},{column}{rows['frozen']})"
+    if kind == "live":
+        live = f"Engine_Live!{column}{rows['used']}"
+        return f'IF(ISNUMBER({live}),{live},IF(LEFT({live},1)="=","{KEPT_AS_TEXT}",IF(LEFT({live},1)="#",NA(),{live})))'
+    if figure.name in CHECKED:
+        return '"not frozen"'
+    place = words = f"{column}{PLACE['row']}"
+    if figure.when in WHEN:  # as live: what is not asked for comes before what cannot be answered
+        test, otherwise = WHEN[figure.when]
+        words = f'IF({test},{place},"{otherwise}")'
+    return f"IF(ISNUMBER({place}),INDEX(tblFrozen[{figure.name}],{place}),{words})"
+
+
 # name: label, unit, formula over the rows of one column, number format
 _DERIVED: dict[str, tuple[str, str, str, str]] = {
-    "replicas": ("Replicas of the model in the fleet", "", "INT({devices}/{tp})", WHOLE),
-    "left_over": ("Devices left over by TP", "", "MOD({devices},{tp})", WHOLE),
+    "per_device": (
+        "Generated tokens per second and device that the plan counts on",
+        "tokens/s",
+        'IF({no},0,IF(in_Planning="typical",{rate},IF(in_Planning="nine in ten",IF(ISNUMBER({rate_p10}),{rate_p10},'
+        "NA()),NA())))",
+        CENTS,
+    ),
+    "run_plan": (
+        "Accelerator-hours of one training run that the plan counts on",
+        "h",
+        'IF(LEFT({run_h},2)="no",0,IF(in_Planning="typical",{run_h},IF(ISNUMBER({run_wall_p90}),{run_h}*{run_wall_p90}/'
+        "{run_wall},NA())))",
+        WHOLE,
+    ),
+    "known": (
+        "There are figures of this option",
+        "flag",
+        'IF(ISTEXT({busy_kw}),IF({busy_kw}="' + NO_DEVICE + '",1,0),1)',
+        "0",
+    ),
+    "left_over": ("Devices left over by TP", "", "IF({no},0,MOD({devices},{tp}))", WHOLE),
     "round": (
         "Time of one request at full load, prompt to last token",
         "s",
-        "in_Batch*in_OutputTokens/{rate}",
+        "IF({no},{rate},IF(in_Live=1,in_Batch,{load})*in_OutputTokens/{rate})",
         CENTS,
     ),
-    "per_device": (
-        "Generated tokens per second and device, busy, in the chosen case",
-        "tokens/s",
-        'IF(in_Case="Base",{rate},IF(in_Case="Favourable",IF(ISNUMBER({rate_p90}),{rate_p90},{rate}),'
-        'IF(in_Case="Adverse",IF(ISNUMBER({rate_p10}),{rate_p10},{rate}),NA())))',
-        CENTS,
-    ),
-    "tokens_s": ("Generated tokens per second, whole fleet, busy", "tokens/s", "{used}*{per_device}", WHOLE),
-    "tokens_low": ("The same: low end", "tokens/s", "IF(ISNUMBER({rate_p10}),{used}*{rate_p10},{rate_p10})", WHOLE),
-    "tokens_high": ("The same: high end", "tokens/s", "IF(ISNUMBER({rate_p90}),{used}*{rate_p90},{rate_p90})", WHOLE),
+    "tokens_s": ("Generated tokens per second, whole fleet, busy", "tokens/s", "{devices}*{per_device}", WHOLE),
     "requests_s": ("Requests per second, whole fleet, busy", "1/s", "{tokens_s}/in_OutputTokens", CENTS),
     "per_watt": (
         "Generated tokens per second and watt of IT power, busy",
         "tokens/s/W",
-        "{tokens_s}/({busy_kw}*1000)",
+        "IF({no},{rate},{per_device}*{devices_per_server}/({busy_kw}*1000))",
         FINE,
     ),
     "attained_1": (
         "Attainable rate of decoding, batch 1",
         "TFLOP/s",
-        "MIN({peak},{bandwidth}*{intensity_1}/1000)",
+        "IF({no},{rate},MIN({peak},{bandwidth}*{intensity_1}/1000))",
         CENTS,
     ),
     "attained_b": (
         "Attainable rate of decoding, chosen batch",
         "TFLOP/s",
-        "MIN({peak},{bandwidth}*{intensity_b}/1000)",
+        "IF({no},{rate},MIN({peak},{bandwidth}*{intensity_b}/1000))",
         CENTS,
     ),
 }
-_START = _END + 2
-DERIVED: dict[str, int] = {"title": _START} | {n: _START + 1 + i for i, n in enumerate(_DERIVED)}
+KEY_FIELDS = ("device", "server", "devices_per_server", "precision", "tp")  # columns of Options that a frozen key joins
+# where an option stands in the frozen grid
+_PLACE: dict[str, tuple[str, str, str, str]] = {
+    "key": (
+        "What is looked up: device, server, devices in it, format, TP and scenario",
+        "key",
+        '&"|"&'.join(f"{{{n}}}" for n in KEY_FIELDS) + '&"|"&in_Scenario',
+        "@",
+    ),
+    "found": ("Rows of it on Engine_Frozen", "count", "COUNTIF(tblFrozen[key],{key})", WHOLE),
+    "below": (
+        "of them with a smaller load than asked for",
+        "count",
+        'COUNTIFS(tblFrozen[key],{key},tblFrozen[load],"<"&in_Batch)',
+        WHOLE,
+    ),
+    "row": (
+        "Row that is used",
+        "no",
+        f'IF({{device_spec}}="none","{NO_DEVICE}",IF(COUNT(tblFrozen[load])=0,"{NOT_FROZEN}",IF({{found}}=0,"{NOT_IN_GRID}",'
+        f'IF({{below}}<{{found}},MATCH({{key}},tblFrozen[key],0)+{{below}},"{TOO_LARGE}"))))',
+        WHOLE,
+    ),
+    "load": (
+        "Load of that row, requests for each accelerator",
+        "requests",
+        "IF(ISNUMBER({row}),INDEX(tblFrozen[load],{row}),{row})",
+        WHOLE,
+    ),
+}
+DERIVED: dict[str, int] = {"title": _END + 2} | {n: _END + 3 + i for i, n in enumerate(_DERIVED)}
+LIVE_TOP = max(DERIVED.values()) + 20  # below the points of the roofline
+FROZEN_TOP = LIVE_TOP + len(ASKED) + 2
+PLACE: dict[str, int] = {n: FROZEN_TOP + 1 + i for i, n in enumerate(_PLACE)}
 
 
 def _titles(sheet: Worksheet, count: int) -> None:
@@ -308,7 +399,7 @@ def _frame(sheet: Worksheet, title: str, purpose: str, count: int) -> None:
     put(sheet, f"A{NUMBER_ROW}", "Option number", "mls unit")
     for i, column in enumerate(columns, start=1):
         put(sheet, f"{column}{NUMBER_ROW}", i, "mls unit")
-    heading(sheet, LABEL_ROW, ["Figure", "Unit", "Function"])
+    heading(sheet, LABEL_ROW, ["Figure", "Unit", "Function"], height=44)
     for column in columns:
         put(sheet, f"{column}{LABEL_ROW}", f"={option_field('option', f'{column}${NUMBER_ROW}')}", "mls heading")
     sheet.print_title_rows = f"{LABEL_ROW}:{LABEL_ROW}"

@@ -9,7 +9,7 @@ from mlsysim.units import unit_of
 from udfs import FUNCTIONS, Published
 from udfs.examples import examples
 
-from ..engine import answer
+from ..engine import answers
 from ..style import fit_height, heading, page, put, put_text
 
 
@@ -34,9 +34,10 @@ def add_functions(book: Workbook) -> None:
     widths = dict(zip("ABCDEFG", (16, 52, 60, 76, 12, 58, 26), strict=True))
     page(sheet, "Functions", "What each function answers, its arguments with units, and an example to paste.", widths)
     heading(sheet, 4, ["Group", "Call", "What it answers", "Arguments", "Unit", "Example", "Answer when built"])
-    for row, function in enumerate(sorted(FUNCTIONS.values(), key=lambda f: (f.group, f.name)), start=5):
-        example = examples()[function.name]
-        value = answer(example, FUNCTIONS)
+    published = sorted(FUNCTIONS.values(), key=lambda f: (f.group, f.name))
+    shown = [examples()[function.name] for function in published]
+    answered = answers(shown, FUNCTIONS)
+    for row, (function, example, value) in enumerate(zip(published, shown, answered, strict=True), start=5):
         first = value[0][0] if isinstance(value, list) else value
         put(sheet, f"A{row}", function.group)
         put(sheet, f"B{row}", call_text(function), "mls note")

@@ -1,4 +1,8 @@
-"""Inputs: every scalar that the money depends on, as a named cell with low, base, high, limits, source and date."""
+"""Inputs: every scalar that the money depends on, as a named cell with low, base, high, limits, source and date.
+
+The scenarios Low and High take that column of every row: what-ifs, not worst cases.  Own takes the column Own where it
+is filled in, else Base.
+"""
 
 from __future__ import annotations
 
@@ -10,114 +14,191 @@ from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.worksheet import Worksheet
 
-from ..plan import Input
+from ..plan import Figure, Input
 from ..style import CENTS, DATE, SHARE, WHOLE, block_title, fit_height, heading, page, put
 
-FIRST = 8
-CASE = "in_Case"
-CASES = ("Base", "Favourable", "Adverse")
-CALIBRATED = "calibrated"  # what an optional input shows that nobody filled in
+FIRST = 9
+SCENARIO = "in_Scenario"
+SCENARIOS = ("Base", "Low", "High", "Own")
+ENGINES = ("live", "frozen")
+NOT_GIVEN = "not given"  # what an optional input shows that nobody filled in
 # column letters of an input row
-USED, UNIT, LOW, BASE, HIGH, KIND, SOURCE, LINK, AS_OF, NOTE, LEAST, MOST, IN_RANGE = "BCDEFGHIJKLMN"
+USED, UNIT, LOW, BASE, HIGH, OWN, KIND, SOURCE, LINK, AS_OF, NOTE, LEAST, MOST, IN_RANGE = "BCDEFGHIJKLMNO"
+HEADINGS = ("Used", "Unit", "Low", "Base", "High", "Own", "Kind", "Source", "Link", "As of", "Note", "Least", "Most",
+            "Out of range")  # fmt: skip
 
 
 def add_inputs(book: Workbook, inputs: list[Input]) -> str:
     """The Inputs sheet; returns the address of the number of inputs out of range."""
     sheet = book.create_sheet("Inputs")
-    widths = dict(zip("ABCDEFGHIJKLMN", (54, 16, 15, 12, 12, 12, 12, 46, 34, 11, 52, 11, 11, 10), strict=True))
+    widths = dict(zip("ABCDEFGHIJKLMNO", (54, 16, 17, 12, 12, 12, 12, 12, 46, 34, 11, 52, 11, 11, 10), strict=True))
     purpose = (
-        "Change the yellow cells only. A case takes the cheaper or the dearer end of every row that has one, and of "
-        "the range of throughput."
+        "Change the yellow cells only. A scenario takes its column of every row that has a spread: a what-if, "
+        "not a worst case. Cost lines: sheet Lines."
     )
-    page(sheet, "Inputs", purpose, widths, freeze="C8")
-    put(sheet, "A4", "Case")
-    put(sheet, "B4", CASES[0], "mls input")
-    name_cell(book, CASE, "Inputs", "B4")
-    list_rule(sheet, "B4", f'"{",".join(CASES)}"', " or ".join(CASES))
-    texts = ["Input", "Used", "Unit", "Low", "Base", "High", "Kind", "Source", "Link", "As of", "Note", "Least", "Most",
-             "Out of range"]  # fmt: skip
-    heading(sheet, 7, texts)
+    page(sheet, "Inputs", purpose, widths, freeze=f"C{FIRST}")
+    put(sheet, "A5", "Engine figures")
+    put(sheet, "B5", ENGINES[0], "mls input").alignment = Alignment(horizontal="right", vertical="center")
+    put(sheet, "C5", "choice", "mls unit")
+    name_cell(book, "in_Engine", "Inputs", "B5")
+    list_rule(sheet, "B5", f'"{",".join(ENGINES)}"', " or ".join(ENGINES))
+    for r, label, name in ((4, "Scenario", SCENARIO), (6, "Currency of the front sheets", "in_Currency")):
+        put(sheet, f"A{r}", label)
+        cell = put(sheet, f"B{r}", f"={name}", "mls link")
+        cell.alignment = Alignment(horizontal="right", vertical="center")
+        put(sheet, f"C{r}", "on Decision", "mls unit")
+    heading(sheet, FIRST - 1, ["Input", *HEADINGS])
     row, block = FIRST, ""
     for item in inputs:
         if item.block != block:
-            block_title(sheet, row, item.block, 14)
+            block_title(sheet, row, item.block, 15)
             row, block = row + 1, item.block
         _input_row(book, sheet, row, item)
         row += 1
     total = f"{IN_RANGE}{row}"
     put(sheet, total, f"=SUM({IN_RANGE}{FIRST}:{IN_RANGE}{row - 1})", "mls total")
-    block_title(sheet, row + 1, "Derived", 14)
-    for i, (label, name, formula) in enumerate((
-        ("Specification of the model, as the engine reads it", "in_ModelSpec",
-         "=INDEX(tblModels[spec],MATCH(in_Model,tblModels[key],0))"),
-        ("Options of MLS_SERVING", "in_ServingOptions", '="stack = tuned; output_tokens = "&in_OutputTokens'),
-        ("Options of MLS_THROUGHPUT", "in_ThroughputOptions",
-         f'="stack = tuned"&IF(ISNUMBER(in_Efficiency),"; efficiency = "&{point("in_Efficiency")},"")'),
-        ("Hours in a month", "in_HoursPerMonth", "=in_HoursPerYear/12"),
-    ), start=row + 2):  # fmt: skip
-        put(sheet, f"A{i}", label)
-        put(sheet, f"{USED}{i}", formula, "mls formula", CENTS)
-        name_cell(book, name, "Inputs", f"{USED}{i}")
-    sheet.print_title_rows, sheet.print_area = "7:7", f"A1:{NOTE}{row + 5}"
+    last = _derived(book, sheet, row + 1)
+    sheet.print_title_rows, sheet.print_area = f"{FIRST - 1}:{FIRST - 1}", f"A1:{NOTE}{last}"
     sheet.page_setup.paperSize = sheet.PAPERSIZE_A3
     sheet.sheet_properties.tabColor = "F2C94C"
-    return f"Inputs!{total}"
+    return f"Inputs!${IN_RANGE}${row}"
+
+
+def _derived(book: Workbook, sheet: Worksheet, top: int) -> int:
+    """Cells that follow from inputs; returns the last row."""
+    block_title(sheet, top, "Derived", 15)
+    efficiency = f'IF(ISNUMBER(in_Efficiency),"; efficiency = "&{point("in_Efficiency")},"")'
+    typed = 'IF(in_RateBasis="real",(1+in_DiscountRate)*(1+in_Inflation)-1,in_DiscountRate)'
+    params, active = (
+        f"INDEX(tblModels[{p}],MATCH(in_TrainModel,tblModels[key],0))" for p in ("params", "active_params")
+    )
+    at_debt = 'in_FinanceAt="cost of debt"'
+    rows = (
+        ("Specification of the model, as the engine reads it", "text", "in_ModelSpec",
+         "=INDEX(tblModels[spec],MATCH(in_Model,tblModels[key],0))", "@"),
+        ("Specification of the model to train", "text", "in_TrainSpec",
+         "=INDEX(tblModels[spec],MATCH(in_TrainModel,tblModels[key],0))", "@"),
+        ("Options of MLS_SERVING", "text", "in_ServingOptions", '="stack = tuned; output_tokens = "&in_OutputTokens',
+         "@"),
+        ("Options of MLS_THROUGHPUT", "text", "in_ThroughputOptions", f'="stack = tuned"&{efficiency}', "@"),
+        ("Options of MLS_TRAINING_RUN", "text", "in_TrainOptions", '="seq_len = "&in_TrainSeqLen', "@"),
+        ("Arithmetic of a training run", "FLOP", "in_RunFlops",
+         f"=in_FlopsPerToken*in_TrainTokens*1000000000*IF({active}>0,{active},{params})", "0.00E+00"),
+        ("Something is served", "flag", "in_ServingOn", '=IF(in_Workload="training",0,1)', "0"),
+        ("Something is trained", "flag", "in_TrainingOn", '=IF(in_Workload="serving",0,1)', "0"),
+        ("Hours in a month", "h", "in_HoursPerMonth", "=in_HoursPerYear/12", CENTS),
+        ("Prompt tokens for each generated token", "factor", "in_PromptRatio", "=in_SeqLen/in_OutputTokens", CENTS),
+        ("Cost of capital after tax (WACC)", "share per year", "in_WACC",
+         "=(1-in_DebtShare)*in_CostOfEquity+in_DebtShare*in_CostOfDebt*(1-in_TaxRate)", "0.00%"),
+        ("Discount rate, nominal", "share per year", "in_DiscountNominal",
+         f"=IF(ISNUMBER(in_DiscountRate),{typed},in_WACC)", "0.00%"),
+        ("Discount rate of loans and leases, before tax", "share per year", "in_DebtBefore",
+         f"=IF({at_debt},in_CostOfDebt,in_DiscountNominal)", "0.00%"),
+        ("Discount rate of loans and leases, after tax", "share per year", "in_DebtAfter",
+         f"=IF({at_debt},in_CostOfDebt*(1-in_Relief),in_DiscountNominal)", "0.00%"),
+        ("Months that cash comes before the end of its month", "months", "in_Middle",
+         '=IF(in_DiscountTiming="middle",AVERAGE(0,1),0)', CENTS),
+        ("Tax relief of a deductible dollar", "share", "in_Relief", "=in_TaxRate*in_TaxUse", SHARE),
+        ("Units of the currency for a US dollar", "factor", "in_FX",
+         "=INDEX(tblFX[per_usd],MATCH(in_Currency,tblFX[key],0))", "0.0000"),
+        ("Engine figures are live", "flag", "in_Live", '=IF(in_Engine="live",1,0)', "0"),
+    )  # fmt: skip
+    for r, (label, unit, name, formula, number_format) in enumerate(rows, start=top + 1):
+        put(sheet, f"A{r}", label)
+        put(sheet, f"{UNIT}{r}", unit, "mls unit")
+        put(sheet, f"{KIND}{r}", "formula", "mls unit")
+        cell = put(sheet, f"{USED}{r}", formula, "mls formula", number_format)
+        cell.alignment = Alignment(horizontal="fill" if unit == "text" else "right", vertical="center")
+        name_cell(book, name, "Inputs", f"{USED}{r}")
+    return top + len(rows)
 
 
 def _input_row(book: Workbook, sheet: Worksheet, row: int, item: Input) -> None:
+    figure = item.figure
     put(sheet, f"A{row}", item.label, "mls wrapped")
     put(sheet, f"{UNIT}{row}", item.unit, "mls unit")
-    number_format = DATE if item.unit == "date" else _format(item.unit, item.base)
-    single = not item.optional and (isinstance(item.base, str) or item.low == item.base == item.high)
-    cells = {BASE: item.base} if single else {LOW: item.low, BASE: item.base, HIGH: item.high}
-    for column, value in cells.items():
-        put(sheet, f"{column}{row}", value, "mls input", number_format)
-        _validate(sheet, f"{column}{row}", item)
-    good, bad = (LOW, HIGH) if item.adverse == "high" else (HIGH, LOW)
-    ends = zip(CASES, (BASE, good, bad), strict=True)
-    chosen = "".join(f'IF({CASE}="{case}",{column}{row},' for case, column in ends) + "NA()" + ")" * len(CASES)
-    used = f"{BASE}{row}" if single else chosen
-    formula = f'=IF({used}="",NA(),{used})'
-    if item.optional:  # a case without its own end takes the base
-        given = f'IF({BASE}{row}<>"",{BASE}{row},"{CALIBRATED}")'
-        ends = zip(CASES[1:], (good, bad), strict=True)
-        formula = "=" + "".join(f'IF(AND({CASE}="{c}",{e}{row}<>""),{e}{row},' for c, e in ends) + given + "))"
-    cell = put(sheet, f"{USED}{row}", formula, "mls formula", number_format)
-    cell.alignment = Alignment(horizontal="right", vertical="center")
+    number_format = DATE if item.unit == "date" else format_of(item.unit, figure.base)
+    fill_figure(sheet, row, figure, number_format, optional=item.optional)
+    for column in (BASE, OWN) if figure.single and not item.optional else (LOW, BASE, HIGH, OWN):
+        _validate(sheet, f"{column}{row}", item, own=column == OWN)
     name_cell(book, item.name, "Inputs", f"{USED}{row}")
-    put(sheet, f"{KIND}{row}", item.kind, "mls estimate" if item.kind in ("estimate", "assumption") else "mls unit")
-    own = "yours to decide" if item.kind == "choice" else "no source: an assumption"
-    put(sheet, f"{SOURCE}{row}", item.source or own, "mls note")
-    put(sheet, f"{LINK}{row}", item.url, "mls url")
-    put(sheet, f"{AS_OF}{row}", item.as_of, "mls unit", DATE)
-    put(sheet, f"{NOTE}{row}", item.note, "mls note")
+    value = f"{USED}{row}"
     if item.minimum is not None and item.maximum is not None:
         put(sheet, f"{LEAST}{row}", item.minimum, "mls unit", number_format)
         put(sheet, f"{MOST}{row}", item.maximum, "mls unit", number_format)
-        value = f"{USED}{row}"
         whole = f",{value}=INT({value})" if item.whole else ""
         inside = f"AND({value}>={LEAST}{row},{value}<={MOST}{row}{whole})"
-        otherwise = f'IF({value}="{CALIBRATED}",0,1)' if item.optional else "1"
+        otherwise = f'IF({value}="{NOT_GIVEN}",0,1)' if item.optional else "1"
         put(sheet, f"{IN_RANGE}{row}", f"=IF(ISNUMBER({value}),IF({inside},0,1),{otherwise})", "mls formula")
     elif item.unit == "date":
-        put(sheet, f"{IN_RANGE}{row}", f"=IF(ISNUMBER({USED}{row}),0,1)", "mls formula")
+        put(sheet, f"{IN_RANGE}{row}", f"=IF(ISNUMBER({value}),0,1)", "mls formula")
+    elif item.choices:
+        tests = ",".join(f'{value}="{choice}"' for choice in item.choices)
+        put(sheet, f"{IN_RANGE}{row}", f"=IF(OR({tests}),0,1)", "mls formula")
     fit_height(sheet, row)
 
 
-def _format(unit: str, value: Any) -> str:
+def fill_figure(
+    sheet: Worksheet, row: int, figure: Figure, number_format: str, *, optional: bool = False, columns: str = "",
+    spread: bool = False,
+) -> None:  # fmt: skip
+    """The cells used, low, base, high, own, kind, source, link, as of and note of a row.
+
+    `columns` are their letters; with `spread` a figure without one shows the same number three times.
+    """
+    used, low, base, high, own, kind, source, link, as_of, note = list(
+        columns or f"{USED}{LOW}{BASE}{HIGH}{OWN}{KIND}{SOURCE}{LINK}{AS_OF}{NOTE}"
+    )
+    single = figure.single and not optional and not spread
+    cells = {base: figure.base} if single else {low: figure.low, base: figure.base, high: figure.high}
+    for column, value in {**cells, own: None}.items():
+        put(sheet, f"{column}{row}", value, "mls input", number_format)
+    mine, usual = f"{own}{row}", f"{base}{row}"
+    if single:
+        chosen = f'IF(AND({SCENARIO}="Own",{mine}<>""),{mine},{usual})'
+    else:
+        chosen = (
+            f'IF({SCENARIO}="Base",{usual},IF({SCENARIO}="Low",{low}{row},IF({SCENARIO}="High",{high}{row},'
+            f'IF({SCENARIO}="Own",IF({mine}<>"",{mine},{usual}),NA()))))'
+        )
+    if optional:  # a scenario without its own figure takes the base
+        given = f'IF({usual}<>"",{usual},"{NOT_GIVEN}")'
+        ends = zip(SCENARIOS[1:], (low, high, own), strict=True)
+        formula = "=" + "".join(f'IF(AND({SCENARIO}="{c}",{e}{row}<>""),{e}{row},' for c, e in ends) + given + ")))"
+    else:
+        formula = f'=IF({chosen}="",NA(),{chosen})'
+    cell = put(sheet, f"{used}{row}", formula, "mls formula", number_format)
+    cell.alignment = Alignment(horizontal="right", vertical="center")
+    doubtful = figure.kind in ("estimate", "assumption")
+    put(sheet, f"{kind}{row}", figure.kind, "mls estimate" if doubtful else "mls unit")
+    mine = "yours to decide" if figure.kind == "choice" else "no source: an assumption"
+    put(sheet, f"{source}{row}", figure.source or mine, "mls note")
+    put(sheet, f"{link}{row}", figure.url or None, "mls url")
+    put(sheet, f"{as_of}{row}", figure.as_of, "mls unit", DATE)
+    put(sheet, f"{note}{row}", figure.note, "mls note")
+
+
+def format_of(unit: str, value: Any) -> str:
+    """The number format of a unit."""
     if unit.startswith("share"):
         return SHARE
     if isinstance(value, str):
         return "@"
-    return WHOLE if float(value).is_integer() and unit != "factor" else CENTS
+    if value is None:
+        return CENTS
+    return WHOLE if float(value).is_integer() and unit != "factor" else CENTS if abs(value) >= 0.1 else "0.0000"
 
 
-def _validate(sheet: Worksheet, at: str, item: Input) -> None:
+def _validate(sheet: Worksheet, at: str, item: Input, *, own: bool) -> None:
     """Excel refuses what the input does not allow, with a sentence."""
-    if item.choices is not None:
-        list_rule(sheet, at, item.choices, f"a key of the registry sheet behind {item.choices}")
+    blank = own or item.optional
+    if item.list_name is not None:
+        list_rule(sheet, at, item.list_name, f"a key of the registry sheet behind {item.list_name}", blank=blank)
+    elif item.choices:
+        list_rule(sheet, at, f'"{",".join(item.choices)}"', " or ".join(item.choices), blank=blank)
     elif item.unit == "date":
-        rule = DataValidation(type="date", operator="greaterThan", formula1="36526", showErrorMessage=True)
+        rule = DataValidation(type="date", operator="greaterThan", formula1="36526", showErrorMessage=True,
+                              allow_blank=blank)  # fmt: skip
         rule.error = f"{item.label}: enter a date after 2000-01-01"
         sheet.add_data_validation(rule)
         rule.add(at)
@@ -125,8 +206,8 @@ def _validate(sheet: Worksheet, at: str, item: Input) -> None:
         kind: Literal["whole", "decimal"] = "whole" if item.whole else "decimal"
         low, high = f"{item.minimum:.10g}", f"{item.maximum:.10g}"
         rule = DataValidation(type=kind, operator="between", formula1=low, formula2=high, showErrorMessage=True,
-                              allow_blank=item.optional)  # fmt: skip
-        rule.error = f"{item.label}: a {kind} number from {low} to {high}"
+                              allow_blank=blank)  # fmt: skip
+        rule.error = f"{item.label[:150]}: a {kind} number from {low} to {high}"
         sheet.add_data_validation(rule)
         rule.add(at)
 

@@ -2,11 +2,12 @@
 
 Every table of things ends in a native `spec` column that spells its row as spec text, so that an edited figure or a
 new row reaches every engine cell through Excel's own dependencies.  The calibration has none: the engine reads its own.
-Estimates have their own fill.
+Prices also say until when they are fresh.  Estimates have their own fill.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Any
 
@@ -18,9 +19,11 @@ from openpyxl.worksheet.filters import AutoFilter
 from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyleInfo
 from openpyxl.worksheet.worksheet import Worksheet
 
+from mlsysim.money_things import price_class
 from mlsysim.registry import Registry, Thing, face, fields
 from mlsysim.things import (
     BANDS,
+    CURRENCIES,
     EFFICIENCY,
     FABRICS,
     FLEETS,
@@ -31,10 +34,11 @@ from mlsysim.things import (
     PRECISIONS,
     PRICES,
     SITES,
+    TAX_SCHEDULES,
 )
 from mlsysim.units import unit_of
 
-from ..style import DATE, page, protect
+from ..style import DATE, dress, page, protect
 
 TOP = 5  # header row of every table
 DECIMAL_POINT = '"."'
@@ -50,6 +54,8 @@ TABLES = {
     SITES.kind: "tblSites",
     GRIDS.kind: "tblGrids",
     PRICES.kind: "tblPrices",
+    CURRENCIES.kind: "tblFX",
+    TAX_SCHEDULES.kind: "tblTax",
     PRECISIONS.kind: "tblPrecisions",
     EFFICIENCY.kind: "tblEfficiency",
     BANDS.kind: "tblBands",
@@ -60,7 +66,8 @@ SHEETS: dict[str, tuple[str, str, tuple[Registry[Any], ...]]] = {
     "Reg_Models": ("Models", "Neural networks by shape.", (MODELS,)),
     "Reg_Systems": ("Systems", "Fleets, servers, fabrics and number formats.", (FLEETS, NODES, FABRICS, PRECISIONS)),
     "Reg_Infra": ("Infrastructure", "Sites with PUE, water and tariff; electricity grids.", (SITES, GRIDS)),
-    "Reg_Prices": ("Prices", "Dated prices, kept apart from specifications because they age.", (PRICES,)),
+    "Prices": ("Prices", "Dated prices, kept apart from specifications because they age.", (PRICES,)),
+    "Reg_Finance": ("Finance", "Exchange rates and tax depreciation schedules.", (CURRENCIES, TAX_SCHEDULES)),
     "Reg_Calibration": (
         "Calibration",
         "What kernels reach of a chip, and how far measurements lie from predictions. Shown, not read back: to "
@@ -69,6 +76,7 @@ SHEETS: dict[str, tuple[str, str, tuple[Registry[Any], ...]]] = {
     ),
 }
 
+SOURCE_COLUMNS = ("registry", "key", "field", "printed", "kind", "source", "url", "as_of", "note")
 REGISTRY_OF: dict[type[Thing], Registry[Any]] = {r.kind: r for _, _, group in SHEETS.values() for r in group}
 
 
@@ -82,6 +90,15 @@ def heading_of(kind: type[Thing], name: str) -> str:
 def this_row(kind: type[Thing], name: str) -> str:
     """Reference to a field in the same row of its table, as files spell it."""
     return f"{TABLES[kind]}[[#This Row],[{name if name in ('key', 'group') else heading_of(kind, name)}]]"
+
+
+_PRICE = TABLES[PRICES.kind]
+LOOKUP = f'={this_row(PRICES.kind, "item")}&"|"&{this_row(PRICES.kind, "basis")}'
+FRESH_UNTIL = (  # a row whose class is blank ages like a purchase
+    f'=IF({_PRICE}[[#This Row],[as_of]]="","",{_PRICE}[[#This Row],[as_of]]'
+    f'+IF({_PRICE}[[#This Row],[class]]="spot",in_DaysSpot,'
+    f'IF({_PRICE}[[#This Row],[class]]="cloud",in_DaysCloud,in_DaysPurchase)))'
+)
 
 
 def add_registries(book: Workbook) -> None:
@@ -105,16 +122,38 @@ def add_registries(book: Workbook) -> None:
             for cell in (c for row in sheet.iter_rows(min_row=TOP + 1) for c in row):
                 cell.protection = Protection(locked=True)
             protect(sheet)
-    for registry in (HARDWARE, MODELS, NODES, SITES, PRECISIONS):
+    for registry in (HARDWARE, MODELS, NODES, SITES, PRECISIONS, CURRENCIES, TAX_SCHEDULES):
         name = f"list_{registry.name}"
         book.defined_names[name] = DefinedName(name, attr_text=f"{TABLES[registry.kind]}[key]")
+
+
+def shown_fields(registry: Registry[Any]) -> list[str]:
+    """The fields that have a column of their own: those that any thing of the registry fills, prices apart."""
+    filled = [n for n in fields(registry.kind) if any(getattr(t, n) is not None for t in registry.values())]
+    return [n for n in filled if n != "price"]  # prices stand in the table of prices only
+
+
+def provenance(thing: Thing) -> dict[str, Any]:
+    """What the columns source, url, as_of and status say of a row as a whole."""
+    facts = list(thing.facts.values())
+    main = facts[0].source
+    return {
+        "source": main.title,
+        "url": main.url,
+        "as_of": max(f.source.as_of for f in facts),
+        "status": status_of({f.kind for f in facts}),
+    }
+
+
+def status_of(kinds: Collection[str]) -> str:
+    """The status of a row: the weakest kind among its facts."""
+    return next((k for k in ("estimate", "derived") if k in kinds), "sourced")
 
 
 def _table(sheet: Worksheet, registry: Registry[Any], left: int) -> int:
     """One table from column `left`; returns its last column."""
     kind = registry.kind
-    filled = [n for n in fields(kind) if any(getattr(t, n) is not None for t in registry.values())]
-    names = [n for n in filled if n != "price"]  # prices stand in Reg_Prices only
+    names = shown_fields(registry)
     headings = [
         "key",
         "title",
@@ -124,54 +163,50 @@ def _table(sheet: Worksheet, registry: Registry[Any], left: int) -> int:
         "url",
         "as_of",
         "status",
+        *(["lookup", "class", "fresh_until"] if registry is PRICES else []),
         *([] if registry in CALIBRATION else ["spec"]),
     ]
-    if registry is PRICES:
-        headings.insert(-1, "lookup")
     last = left + len(headings) - 1
     sheet.cell(4, left, registry.name).style = "mls block"
     for i, text in enumerate(headings):
         sheet.cell(TOP, left + i, text).style = "mls heading"
         sheet.column_dimensions[get_column_letter(left + i)].width = _width(text)
-    formula = _spec_formula(kind, names)
+    formulas = {"lookup": LOOKUP, "fresh_until": FRESH_UNTIL, "spec": _spec_formula(kind, names)}
     for r, thing in enumerate(registry.values(), start=TOP + 1):
-        _row(sheet, r, left, thing, names, headings, formula)
+        _row(sheet, r, left, thing, names, headings, formulas)
     bottom = TOP + len(registry)
-    _make_table(sheet, kind, headings, f"{get_column_letter(left)}{TOP}:{get_column_letter(last)}{bottom}", formula)
+    _make_table(sheet, kind, headings, f"{get_column_letter(left)}{TOP}:{get_column_letter(last)}{bottom}", formulas)
     sheet.row_dimensions[TOP].height = 30
     return last
 
 
 def _row(
-    sheet: Worksheet, r: int, left: int, thing: Thing, names: list[str], headings: list[str], formula: str
+    sheet: Worksheet, r: int, left: int, thing: Thing, names: list[str], headings: list[str], formulas: dict[str, str]
 ) -> None:
     values: list[tuple[Any, str]] = [(thing.key, "mls fact"), (thing.title, "mls fact"), (thing.group, "mls fact")]
     for name in names:
         fact = thing.facts.get(name)
         estimated = fact is not None and fact.kind == "estimate"
         values.append((face(thing, name), "mls estimate" if estimated else "mls fact"))
-    facts = list(thing.facts.values())
-    main = facts[0].source
-    kinds = [k for k in ("estimate", "derived") if any(f.kind == k for f in facts)]
-    values += [(main.title, "mls source"), (main.url, "mls url"), (max(f.source.as_of for f in facts), "mls fact")]
-    values += [(kinds[0] if kinds else "sourced", "mls estimate" if "estimate" in kinds else "mls fact")]
-    if "lookup" in headings:
-        values.append((_lookup(type(thing)), "mls formula"))
-    if "spec" in headings:
-        values.append((formula, "mls formula"))
+    source, url, as_of, status = provenance(thing).values()
+    values += [(source, "mls source"), (url, "mls url"), (as_of, "mls fact")]
+    values += [(status, "mls estimate" if status == "estimate" else "mls fact")]
+    for text in headings[len(values) :]:
+        values.append((formulas[text], "mls formula") if text in formulas else (class_of(thing), "mls fact"))
     for i, (value, style) in enumerate(values):
-        cell = sheet.cell(r, left + i, value)
-        cell.style = style
-        if isinstance(value, date):
-            cell.number_format = DATE
+        number_format = None
+        if isinstance(value, date) or headings[i] == "fresh_until":
+            number_format = DATE
         elif headings[i] == "year":
-            cell.number_format = "0"
+            number_format = "0"
         elif isinstance(value, float):
-            cell.number_format = "#,##0.######" if abs(value) < 1e6 else "0.0000E+00" if abs(value) >= 1e15 else "#,##0"
+            number_format = "#,##0.######" if abs(value) < 1e6 else "0.0000E+00" if abs(value) >= 1e15 else "#,##0"
+        dress(sheet.cell(r, left + i, value), style, number_format)
 
 
-def _lookup(kind: type[Thing]) -> str:
-    return f'={this_row(kind, "item")}&"|"&{this_row(kind, "basis")}'
+def class_of(thing: Thing) -> str:
+    """The column class of a price."""
+    return price_class(thing.need("basis"))
 
 
 def _spec_formula(kind: type[Thing], names: list[str]) -> str:
@@ -195,17 +230,15 @@ def _spec_formula(kind: type[Thing], names: list[str]) -> str:
     return "=" + "&".join(parts)
 
 
-def _make_table(sheet: Worksheet, kind: type[Thing], headings: list[str], ref: str, formula: str) -> None:
+def _make_table(sheet: Worksheet, kind: type[Thing], headings: list[str], ref: str, formulas: dict[str, str]) -> None:
     table = Table(displayName=TABLES[kind], ref=ref)
     if len(_neighbours(kind)) == 1:  # a filter would hide rows of the table beside it
         table.autoFilter = AutoFilter(ref=ref)
     table.tableStyleInfo = TableStyleInfo(name="TableStyleLight1", showRowStripes=True)
     table.tableColumns = [TableColumn(id=i, name=text) for i, text in enumerate(headings, start=1)]
-    if "spec" in headings:
-        table.tableColumns[-1].calculatedColumnFormula = TableFormula(attr_text=formula[1:])
-    if "lookup" in headings:
-        lookup = table.tableColumns[headings.index("lookup")]
-        lookup.calculatedColumnFormula = TableFormula(attr_text=_lookup(kind)[1:])
+    for column, text in zip(table.tableColumns, headings, strict=True):
+        if text in formulas:
+            column.calculatedColumnFormula = TableFormula(attr_text=formulas[text][1:])
     sheet.add_table(table)
 
 
@@ -214,10 +247,35 @@ def _neighbours(kind: type[Thing]) -> tuple[Registry[Any], ...]:
 
 
 def _width(text: str) -> float:
-    special = {"key": 22, "title": 46, "source": 36, "url": 30, "as_of": 11, "spec": 30, "group": 14, "lookup": 26,
-               "params": 18, "active_params": 18, "expert_params": 18, "terms": 40, "status": 12,
-               "chips": 28}  # fmt: skip
+    special = {
+        "key": 22,
+        "title": 46,
+        "source": 36,
+        "url": 30,
+        "as_of": 11,
+        "spec": 30,
+        "group": 14,
+        "lookup": 30,
+        "fresh_until": 11,
+        "params": 18,
+        "flops (FLOP)": 19,
+        "active_params": 18,
+        "expert_params": 18,
+        "terms": 40,
+        "status": 12,
+        "chips": 28,
+    }
     return special.get(text, max(11, min(18, len(text) + 1)))
+
+
+def source_rows(registry: Registry[Any]) -> Iterator[dict[str, Any]]:
+    """Every fact of a registry as a row of the sources, by column."""
+    for thing in registry.values():
+        for name, fact in thing.facts.items():
+            source = fact.source
+            values = (registry.name, thing.key, name, fact.printed, fact.kind, source.title, source.url, source.as_of,
+                      fact.note)  # fmt: skip
+            yield dict(zip(SOURCE_COLUMNS, values, strict=True))
 
 
 def add_sources(book: Workbook) -> None:
@@ -225,36 +283,18 @@ def add_sources(book: Workbook) -> None:
     sheet = book.create_sheet("Reg_Sources")
     widths = dict(zip("ABCDEFGHI", (12, 24, 20, 24, 12, 48, 44, 11, 60), strict=True))
     page(sheet, "Sources", "Where each figure comes from: as printed, kind, document, day read.", widths, freeze="D6")
-    texts = ["registry", "key", "field", "printed", "kind", "source", "url", "as_of", "note"]
-    for i, text in enumerate(texts, start=1):
+    for i, text in enumerate(SOURCE_COLUMNS, start=1):
         sheet.cell(TOP, i, text).style = "mls heading"
     r = TOP
-    for registry in REGISTRY_OF.values():
-        for thing in registry.values():
-            for name, fact in thing.facts.items():
-                r += 1
-                style = "mls estimate" if fact.kind == "estimate" else "mls fact"
-                source = fact.source
-                for i, value in enumerate(
-                    (
-                        registry.name,
-                        thing.key,
-                        name,
-                        fact.printed,
-                        fact.kind,
-                        source.title,
-                        source.url,
-                        source.as_of,
-                        fact.note,
-                    ),
-                    start=1,
-                ):
-                    cell = sheet.cell(r, i, value)
-                    cell.style = style if i in (4, 5) else "mls fact"
-                    if isinstance(value, date):
-                        cell.number_format = DATE
-                    if isinstance(value, str) and value.startswith("="):
-                        cell.data_type = "s"
+    for row in (line for registry in REGISTRY_OF.values() for line in source_rows(registry)):
+        r += 1
+        style = "mls estimate" if row["kind"] == "estimate" else "mls fact"
+        for i, (name, value) in enumerate(row.items(), start=1):
+            cell = sheet.cell(r, i, value)
+            worn = style if name in ("printed", "kind") else "mls fact"
+            dress(cell, worn, DATE if isinstance(value, date) else None)
+            if isinstance(value, str) and value.startswith("="):
+                cell.data_type = "s"
     sheet.print_area, sheet.print_title_rows = f"A1:I{r}", f"{TOP}:{TOP}"
     table = Table(displayName="tblSources", ref=f"A{TOP}:I{r}")
     table.tableStyleInfo = TableStyleInfo(name="TableStyleLight1", showRowStripes=True)
