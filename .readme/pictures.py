@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from udfs.libreoffice import render
 from workbook.build import FRONT, build
@@ -21,6 +22,7 @@ from workbook.build import FRONT, build
 FOLDER = Path(__file__).parent
 WIDTH = 1100  # pixels of a page
 HEAD = 0.07  # share of a page that its head or its foot takes
+Pixels = npt.NDArray[np.uint8]
 
 
 def first_pages(pdf: Path) -> dict[str, int]:
@@ -34,15 +36,15 @@ def first_pages(pdf: Path) -> dict[str, int]:
     return pages
 
 
-def crop(picture: np.ndarray, margin: int = 12) -> np.ndarray:
+def crop(picture: Pixels, margin: int = 12) -> Pixels:
     """The picture without its white border."""
-    inked = (picture < 250).any(axis=2)
+    inked = np.any(picture < 250, axis=2)
     rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
     top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
     return picture[top : rows[-1] + margin, left : columns[-1] + margin]
 
 
-def read_ppm(data: bytes) -> np.ndarray:
+def read_ppm(data: bytes) -> Pixels:
     """A binary PPM as rows x columns x 3."""
     magic, size, depth, pixels = data.split(b"\n", 3)
     assert (magic, depth) == (b"P6", b"255")
@@ -50,7 +52,7 @@ def read_ppm(data: bytes) -> np.ndarray:
     return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
 
-def png(picture: np.ndarray) -> bytes:
+def png(picture: Pixels) -> bytes:
     """A PNG of at most 256 colours: a sheet has few."""
     shades = (picture.astype(np.uint16) * 15 + 127) // 255
     codes = (shades[..., 0] << 8 | shades[..., 1] << 4 | shades[..., 2]).astype(np.uint16)

@@ -296,7 +296,7 @@ def sell(out: Result) -> None:
     out.resale, out.old_sale = out.zeros(), out.zeros()
 
     def old(m: int) -> float:
-        return plan.old_value * (1 - plan.residual_decline) ** (m / 12)
+        return float(plan.old_value * (1 - plan.residual_decline) ** (m / 12))
 
     def new(bought: int, sold: int, share: float | None = None) -> float:
         price = out.servers_count * option.price * plan.hardware_price(bought)

@@ -61,7 +61,7 @@ def every_line() -> list[Line]:
     for x in read_plan().lines:
         price = x.figure.base or SCALE[x.driver] * (12 if x.timing == "yearly" else 1)
         shipped.append(replace(x, figure=Figure(price, price, price, note="test")))
-    mine = []
+    mine: list[Line] = []
     for n, driver in enumerate(DRIVERS):
         for timing in ("once", "monthly", "yearly", "end"):
             if timing == "yearly" and driver in MOVING:

@@ -84,9 +84,9 @@ def draft(quotes: list[dict[str, Any]], **changes: Any) -> Workbook:
     sheet = book["RFQ"]
     for i in range(8):
         quote = quotes[i] if i < len(quotes) else {}
-        for c, name in enumerate(COLUMNS, start=1):
+        for place, name in enumerate(COLUMNS, start=1):
             if name not in ("status", "rank", "own_price", "own_currency"):
-                sheet.cell(TOP + 1 + i, c).value = quote.get(name)
+                sheet.cell(TOP + 1 + i, place).value = quote.get(name)
     return book
 
 

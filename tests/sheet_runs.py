@@ -47,7 +47,8 @@ def book_of(plan: Plan, *more: Callable[[Workbook, Layout], Any]) -> Workbook:
     assert sheet is not None
     sheet.title = "Decision"
     add_styles(book)
-    for r, (name, value) in enumerate((("out_Option", 1), ("in_Scenario", "Base"), ("in_Currency", "USD")), start=1):
+    choices: dict[str, str | int] = {"out_Option": 1, "in_Scenario": "Base", "in_Currency": "USD"}
+    for r, (name, value) in enumerate(choices.items(), start=1):
         sheet[f"B{r}"] = value
         book.defined_names[name] = DefinedName(name, attr_text=f"Decision!$B${r}")
     add_inputs(book, plan.inputs)

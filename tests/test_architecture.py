@@ -28,7 +28,8 @@ ALLOWED = {
     "mlsysim.catalogue": {"mlsysim.errors", "mlsysim.units", "mlsysim.nomenclature"},
     "mlsysim.registry": {"mlsysim.errors", "mlsysim.units"},
     "mlsysim.tables": {"mlsysim.catalogue", "mlsysim.errors", "mlsysim.registry", "mlsysim.units"},
-    "mlsysim.things": {"mlsysim.errors", "mlsysim.units", "mlsysim.registry"},
+    "mlsysim.money_things": {"mlsysim.errors", "mlsysim.units", "mlsysim.registry"},
+    "mlsysim.things": {"mlsysim.errors", "mlsysim.money_things", "mlsysim.units", "mlsysim.registry"},
     "mlsysim.equations": {"mlsysim.catalogue", "mlsysim.units", "mlsysim.errors", "mlsysim.equations"},
     "mlsysim.solvers": {
         "mlsysim.catalogue",

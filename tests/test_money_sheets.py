@@ -1,7 +1,7 @@
 """The sheets Monthly and Money against the independent calculation of the same Inputs, Lines, Options and Engine.
 
 Every monthly row, every year of cash, depreciation and tax, and every result must agree to 1e-9; all checks of an
-option must pass.  `money_book` builds and compares, `money_stories` holds the plans.
+option must pass.  `money_book` builds, `money_compare` compares, `money_stories` holds the plans.
 """
 
 from __future__ import annotations
@@ -9,17 +9,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy_financial as npf
 import pytest
-from money_book import Book, compare, compute, plan_with
-from money_stories import EVERY_WAY, STORIES, Story, random_story
+from money_book import Book, compute, plan_with
+from money_compare import compare
+from money_stories import EVERY_WAY, STORIES, TAXED, Story, every_line, random_story
+from openpyxl.utils import get_column_letter
+from sheet_runs import Run
+from sheet_runs import book_of as book_with
 
 from mlsysim.things import CURRENCIES
 from workbook.cells import ErrorValue
+from workbook.sheets import money, options
+from workbook.sheets.monthly import Layout
 
 USUAL = "every way to pay"
 SEEDS = range(1, 13)
+# cost lines of that story that come to nothing: applies, driver, timing
+SILENT = {
+    *(("API", "servers", "once"), ("API", "hardware", "once"), ("API", "carbon", "end")),  # no servers, none stated
+    *(("6", "servers", "end"), ("6", "hardware", "end"), ("6", "water", "end")),  # metered hours: no fleet
+    *(("API", "bill", "once"), ("1", "bill", "monthly"), ("4", "bill", "end")),  # no hours are metered then
+    ("1", "water", "once"),  # month 0 is before the first month of service
+}
 
 
 def book_of(story: Story, folder: Path) -> Book:
@@ -51,11 +65,8 @@ def test_the_story_is_told(usual: Book) -> None:
     silent = {n for n in rows if not any(any(usual.months(n, i)) for i in range(8))}
     # nothing is trained, and no loan or lease ends after the plan
     assert {n for n in silent if n not in usual.layout.lines} == {"train_h", "loan_end", "rent_end"}
-    # who has no fleet has no servers, and an API sends no bill that others take their share of
     lines = [usual.plan.lines[usual.layout.lines[n] - 1] for n in silent if n in usual.layout.lines]
-    still = ("servers", "devices", "kW", "hardware", "bill", "carbon", "water")
-    assert all(str(x.applies) in ("API", "cloud", "6") and x.driver in still for x in lines), lines
-    assert len(lines) < 12
+    assert {(str(x.applies), x.driver, x.timing) for x in lines} == SILENT
     assert len({usual.result("npv", i) for i in range(8)}) == 8
 
 
@@ -121,7 +132,7 @@ def test_a_loan_is_paid_in_level_instalments(tmp_path: Path) -> None:
         paid = [level] * min(term, 48)
         assert asset > 330_000
         assert book.months("loan_out", i) == pytest.approx([0, *paid, *[0] * (48 - len(paid))], rel=1e-9)
-        left = -npf.fv(0.09 / 12, 48, level, -asset) if term > 48 else 0
+        left = npf.fv(0.09 / 12, 48, level, -asset) if term > 48 else 0
         assert book.months("loan_end", i)[48] == pytest.approx(left if term > 48 else 0, rel=1e-9)
         assert sum(paid) + left == pytest.approx(asset + sum(book.months("interest", i)), rel=1e-9)
 
@@ -130,8 +141,26 @@ def test_a_loan_is_paid_in_level_instalments(tmp_path: Path) -> None:
 def test_what_nobody_priced_is_not_skipped(tmp_path: Path) -> None:
     """A line for an option that there is not, and one with an unknown word, leave no total that looks right."""
     lines = list(plan_with([{"financing": "buy"}])[0].lines)
+    applies: Any
     for applies in (3, "bougt"):
         lines[5] = dataclasses.replace(lines[5], applies=applies)
         book = book_of(Story([{"financing": "buy"}] * 2, {}, lines, 36), tmp_path)
         assert isinstance(book.result("npv", 0), ErrorValue)
         assert book.failed(0)
+
+
+@pytest.mark.slow
+def test_an_option_without_frozen_figures_costs_nothing() -> None:
+    """Frozen, and nothing stored: only tokens that are bought have money, and the fleet that is sold or kept."""
+    plan, _ = plan_with(EVERY_WAY, TAXED, every_line(), 36)
+    layout, run = Layout(plan), Run(book_with(plan))
+    status = get_column_letter(1 + list(options.COLUMNS).index("status"))
+    with run.with_cells({"in_Engine": "frozen"}):
+        for i, row in enumerate(EVERY_WAY):
+            bought, answer = row["financing"] == "API", run.read(f"Options!{status}{options.TOP + 1 + i}")
+            assert answer == ("ok" if bought else "not frozen")
+            assert run.read(layout.total("known", i)) == run.read(money.result("served_share", i)) == int(bought)
+            names = [x.name for x in layout.rows if x.kind != "driver" and x.sign]
+            paid = {n for n in names if run.read(layout.total(n, i)) != 0}
+            assert bought or paid == {"resale" if row["financing"] == "own" else "old_sale"}
+            assert not bought or "rest_bill" in paid

@@ -7,9 +7,12 @@ states a figure, and "not stated" is no zero: such an option has no total.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 from openpyxl import Workbook
+from openpyxl.cell.cell import Cell
 from openpyxl.utils import get_column_letter
 from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.pagebreak import Break
@@ -17,7 +20,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from ..style import CENTS, FINE, MONEY, WHOLE, block_title, heading, page, protect, put
 from .engine import option_columns
-from .inputs import list_rule
+from .inputs import HIGH, LOW, list_rule
 from .money import result
 from .monthly import Layout
 from .options import option_field
@@ -80,7 +83,7 @@ ROWS: tuple[Row | str, ...] = (
         f'IF({{m:api}}=1,"{NONE}",' + _per("{m:done_h}", "{total}/{m:done_h}") + ")", FINE),
     "Water and money",
     Row("water", "Water on site of the fleet", "m3", "{m:water}"),
-    Row("price", "Operational carbon at the price of Inputs, whoever pays it", "currency",
+    Row("price", "Operational carbon at the price of Lines, whoever pays it", "currency",
         _stated("{operational}/1000*in_CarbonPrice*in_FX"), MONEY),
 )  # fmt: skip
 PLACE: dict[str, int] = {r if isinstance(r, str) else r.name: TOP + i for i, r in enumerate(ROWS)}
@@ -113,8 +116,7 @@ def add_carbon(book: Workbook, layout: Layout) -> None:
         put(sheet, f"B{r}", "=in_Currency" if row.unit == "currency" else row.unit, "mls unit")
         for option, c in enumerate(columns):
             text = _expand(row.formula, c, option, layout, ends)
-            cell = put(sheet, f"{c}{r}", f"={text}", "mls total" if row.total else "mls formula", row.number_format)
-            cell.alignment = cell.alignment.copy(horizontal="right")
+            _right(put(sheet, f"{c}{r}", f"={text}", "mls total" if row.total else "mls formula", row.number_format))
     _regions(book, sheet, columns, last)
     sheet.print_area = f"A1:{get_column_letter(last)}{SORTED + len(REGIONS)}"
     sheet.row_breaks.append(Break(id=ELSEWHERE - 2))
@@ -122,10 +124,15 @@ def add_carbon(book: Workbook, layout: Layout) -> None:
     protect(sheet)
 
 
+def _right(cell: Cell) -> None:
+    """Words stand where figures would."""
+    alignment: Any = copy(cell.alignment)
+    alignment.horizontal = "right"
+    cell.alignment = alignment
+
+
 def _ends(book: Workbook) -> dict[str, str]:
     """The cells of Inputs that hold the low and the high figure for making an accelerator."""
-    from .inputs import HIGH, LOW
-
     row = book.defined_names["in_EmbodiedDevice"].attr_text.rpartition("$")[2]
     return {"low_end": f"Inputs!${LOW}${row}", "high_end": f"Inputs!${HIGH}${row}"}
 
@@ -185,5 +192,4 @@ def _regions(book: Workbook, sheet: Worksheet, columns: list[str], last: int) ->
             put(sheet, f"{column}{r}", formula, "mls formula", number_format)
     for r in (*range(first, end + 1), *range(SORTED + 1, SORTED + 1 + len(REGIONS))):
         for column in "CDE":
-            cell = sheet[f"{column}{r}"]
-            cell.alignment = cell.alignment.copy(horizontal="right")
+            _right(sheet[f"{column}{r}"])

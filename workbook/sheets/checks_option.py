@@ -8,7 +8,7 @@ from ..plan import Plan
 from .engine import ROW, option_columns
 from .money import ROWS as MONEY_ROWS
 from .money import result, years_of
-from .monthly import CLOUD_INDEX, NONE, PV, Layout
+from .monthly import CLOUD_INDEX, ENERGY, NONE, PV, Layout
 from .options import OK, option_field
 
 Check = tuple[str, str, float, str]  # what, value, tolerance, advice
@@ -93,6 +93,7 @@ def _sums(i: int, layout: Layout) -> list[Check]:
     def many(*names: str) -> str:
         return "+".join(d(n) for n in names)
 
+    power = f"{d('tariff')}*SUMPRODUCT({layout.months_of('paid_kwh', i)},{layout.timeline(ENERGY)})"
     groups = {g: "+".join(d(f"{g}{n}") for n in numbers) for g, numbers in layout.groups.items()}
     leaves = many(
         "capital_sum", "lessor", "refresh_cost", "loan_in", "loan_out", "loan_end", "rent", "rent_end", "buyout",
@@ -113,6 +114,7 @@ def _sums(i: int, layout: Layout) -> list[Check]:
             EXACT,
             OVERWRITTEN,
         ),
+        ("electricity is what is paid times its price", _ratio(d("electricity"), power), EXACT, OVERWRITTEN),
         ("the fleet delivers no more than it can", f"IF({d('own_h')}<={d('cap')}*(1+1/10^9),0,1)", 0, OVERWRITTEN),
         ("no more is served than asked for", f"IF({d('served')}<={d('demand')}*(1+1/10^9),0,1)", 0, OVERWRITTEN),
         (

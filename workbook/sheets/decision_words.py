@@ -243,4 +243,4 @@ def _add_lines(sheet: Worksheet, ranking: Ranking, version: str, flip: str, best
         put(sheet, f"A{r}", label, "mls unit" if label == "in words" else "mls label")
         cell = put(sheet, f"B{r}", f"={formulas[name]}", "mls formula", _FORMATS.get(name))
         if name in _TEXTS:
-            cell.alignment = Alignment(horizontal="left", vertical="center")
+            cell.alignment = Alignment(horizontal="fill", vertical="center")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openpyxl import Workbook
+from openpyxl.styles import Alignment
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyleInfo
 from openpyxl.worksheet.worksheet import Worksheet
@@ -43,7 +44,7 @@ NOW = {
         for field in ("busy_power", "idle_power", "power")
     ),
 }
-_WIDTHS = (15.0, 17.0, 36.0, 15.0, 15.0, 15.0, 15.0, 18.0, 18.0, 9.0, 24.0)
+_WIDTHS = (21.0, 17.0, 36.0, 15.0, 15.0, 15.0, 15.0, 18.0, 18.0, 9.0, 24.0)
 
 
 def column(name: str) -> str:
@@ -133,7 +134,8 @@ def add_frozen(book: Workbook, version: str) -> None:
                  "changed so far": f"={names_formula(r)}"}  # fmt: skip
         for heads, value in cells.items():
             style = "mls unit" if heads in ("name", "key") else "mls label" if heads == "input" else "mls formula"
-            put(sheet, f"{column(heads)}{r}", value, "mls link" if heads == "now" else style, "General")
+            cell = put(sheet, f"{column(heads)}{r}", value, "mls link" if heads == "now" else style, "General")
+            cell.alignment = Alignment(horizontal="fill", vertical="center")
     for table in (TABLE, FORMULAS):
         for c in letters[table]:
             put(sheet, f"{c}{first}", None, "mls formula")

@@ -34,9 +34,10 @@ def add_guide(book: Workbook) -> None:
         row = _line(sheet, row, step["word"], step["text"], _link(book, step["to"]))
     row = _title(sheet, row + 1, "The questions that a buyer must answer", ["Question", "", "Answer"])
     for question in page_of["question"]:
-        name = next((n for n in question["names"] if n in book.defined_names), "")
+        name, to = question.get("name"), question.get("to", "Compare")
         put(sheet, f"A{row}", question["word"])
-        put(sheet, f"C{row}", f'=HYPERLINK("#{name}","Compare")' if name else _link(book, "Compare"), "mls url")
+        link = f'=HYPERLINK("#{name}","{to}")' if name in book.defined_names else _link(book, to)
+        put(sheet, f"C{row}", link, "mls url")
         row += 1
     for title, heads, kind in (
         ("Rules that hold on every sheet", ["Rule", "What it means", ""], "rule"),

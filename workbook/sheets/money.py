@@ -154,7 +154,7 @@ ROWS: tuple[Row, ...] = (
     _year("net", "Cost after tax as paid (profit: negative)", "{loss@}+{tax@}+in_Relief*-{revenue@}", total=True),
     _year("right", "of the lease: written off from the right to use (IFRS 16)",
           "IF({total:lease}=1,IF({y}={until2},{d:rent}-{total:lease_interest}*in_FX-{before:right},"
-          "MIN(12,MAX(0,{total:start}+{total:term}-12*({y}-1)),MAX(0,12*{y}-{total:start}))"
+          "MAX(0,MIN(12*{y},{total:start}+{total:term},in_HorizonMonths)-MAX(12*({y}-1),{total:start}))"
           "/{total:term}*({total:asset}-in_LeaseResidual*{total:asset}/(1+in_LeaseRate/12)^{total:term})*in_FX),0)"),
     _year("served", "Tokens generated (million)", "SUMIF({years},{y},{monthly:served})"),
     _title("Results"),

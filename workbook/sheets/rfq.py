@@ -32,7 +32,7 @@ from ..style import (
     put,
 )
 from .engine import DERIVED, ROW, option_columns
-from .inputs import list_rule
+from .inputs import list_rule, point
 from .monthly import DISCOUNT, RUN, Layout
 from .options import option_field
 from .rfq_rows import (
@@ -221,13 +221,14 @@ def _sentence() -> str:
     figures, gaps, whys = (SPAN.format(row=PLACE[n]) for n in ("figure", "gap", "why"))
     figure = f"INDEX({figures},{best})"
     second = f"MATCH(SMALL({figures},2),{figures},0)"
+    amount = point(f"ROUND({figure},3)")
     unit = f'IF({BY}="{BY_HOURS}"," per accelerator-hour"," per million tokens")'
     heads = SPAN.format(row=HEAD)
     gap, why = (f"INDEX({row},{second})" for row in (gaps, whys))
     words = f'"; next "&INDEX({heads},{second})&", "&TEXT({gap},"0%")&" dearer, most of it: "&{why}'
     nxt = f'IF(ISNUMBER({second}),{words},"")'
     warn = f'IF({quoted("kind", best)}="example"," (an example: overwrite it)","")'
-    found = f'"Best: "&INDEX({heads},{best})&" at "&in_Currency&" "&ROUND({figure},3)&{unit}&{warn}&{nxt}'
+    found = f'"Best: "&INDEX({heads},{best})&" at "&in_Currency&" "&{amount}&{unit}&{warn}&{nxt}'
     return f'=IF(ISNUMBER({best}),{found},"No quote can be ranked: see the row Status")'
 
 

@@ -29,15 +29,15 @@ UNITS = ("device", "server", "rack", "total")
 # name: (heading, width, number format)
 COLUMNS: dict[str, tuple[str, float, str | None]] = {
     "vendor": ("vendor", 46, None),
-    "quote": ("quote", 15, None),
-    "kind": ("kind", 12.5, None),
-    "date": ("date", 12.5, DATE),
-    "until": ("valid until", 12.5, DATE),
-    "currency": ("currency", 12.5, None),
-    "device": ("device", 12.5, None),
-    "per": ("price is per", 12.5, None),
-    "quantity": ("quantity", 12.5, WHOLE),
-    "in_unit": ("devices in one unit of it", 12.5, WHOLE),
+    "quote": ("quote", 23, None),
+    "kind": ("kind", 22, None),
+    "date": ("date", 22, DATE),
+    "until": ("valid until", 22, DATE),
+    "currency": ("currency", 22, None),
+    "device": ("device", 22, None),
+    "per": ("price is per", 22, None),
+    "quantity": ("quantity", 22, WHOLE),
+    "in_unit": ("devices in one unit of it", 22, WHOLE),
     "in_server": ("devices in a server", 9, WHOLE),
     "list": ("list price", 14, CENTS),
     "discount": ("discount", 9, "0.0%"),
@@ -155,7 +155,7 @@ def add_table(sheet: Worksheet, terms: Mapping[str, str], rank: str, own_price: 
     """
     headings = [text for text, *_ in COLUMNS.values()]
     heading(sheet, TOP, headings, height=70)
-    number = f"ROW({_cell('vendor')})-ROW(tblRFQ[[#Headers],[vendor]])"
+    number = f"ROW({_cell('vendor')})-ROW($A${TOP})"
     formulas = {
         "status": _status(terms),
         "rank": f"INDEX({rank},{number})",

@@ -81,7 +81,7 @@ def add_sensitivity(book: Workbook, layout: Layout) -> Model:
     sheet = book.create_sheet(SHEET)
     widths = {
         "A": 46,
-        "B": 46,
+        "B": 78,
         "C": 15,
         "D": 14,
         "E": 15,
@@ -236,12 +236,12 @@ def _all(sheet: Worksheet, model: Model, bars: list[Bar]) -> int:
         sheet, TOP_ALL, "All inputs and lines with a spread: change of each figure at the low and at the high end", 21
     )
     names = [f"{f.label}, {end}" for f in FIGURES for end in ENDS]
-    heading(sheet, TOP_ALL + 1, ["Input or line", "Unit", "Kind", "Low", "Used", "High", *names, "Width", "Place",
+    heading(sheet, TOP_ALL + 1, ["Input or line", "Given in", "Kind", "Low", "Used", "High", *names, "Width", "Place",
                                  "Price or term"], height=62)  # fmt: skip
     first, last = TOP_ALL + 2, TOP_ALL + 1 + len(bars)
     for r, item in enumerate(bars, start=first):
         put(sheet, f"A{r}", item.label, "mls wrapped")
-        put(sheet, f"B{r}", item.unit, "mls unit")
+        put(sheet, f"B{r}", f"in {item.unit}" if item.unit else "", "mls unit")
         put(sheet, f"C{r}", item.kind, "mls unit")
         low, high = item.low, item.high
         if (

@@ -39,7 +39,7 @@ def cases_sheet(book: Workbook, layout: Layout) -> Worksheet:
     if SHEET in book.sheetnames:
         return cast(Worksheet, book[SHEET])
     sheet = book.create_sheet(SHEET)
-    widths = {"A": 56, "B": 12, "C": 9, **{get_column_letter(FIRST + m): 13 for m in range(layout.months + 1)}}
+    widths = {"A": 104, "B": 12, "C": 9, **{get_column_letter(FIRST + m): 18 for m in range(layout.months + 1)}}
     purpose = (
         "One option for many cases at once, US dollars. Lines by month first, then one column for each case; "
         "AT: after tax relief, DF: before tax."
@@ -50,7 +50,7 @@ def cases_sheet(book: Workbook, layout: Layout) -> Worksheet:
     sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 4, 0
     sheet.sheet_properties.tabColor = "9CA3AF"
     protect(sheet)
-    return sheet
+    return cast(Worksheet, sheet)
 
 
 def add_model(
