@@ -55,6 +55,8 @@ from workbook.sheets.frozen import INPUTS, ROOTS, SHEET, TABLE
 from workbook.sheets.inputs import SCENARIOS
 from workbook.thaw import thaw, thawed
 
+pytestmark = pytest.mark.slow  # every test builds, changes and recalculates whole files
+
 DAY = dt.date(2026, 11, 25)
 ASKED = Asked(devices=("MI300X",), loads=(1, 32, 64))
 NOTHING: dict[str, Any] = {}  # functions of a LibreOffice without ours

@@ -37,6 +37,8 @@ from workbook.refresh_plan import SOURCES
 from workbook.refresh_styles import MARK
 from workbook.sheets.registries import TABLES
 
+pytestmark = pytest.mark.slow  # every test builds, changes and recalculates whole files
+
 OURS = {*TABLES.values(), SOURCES}
 CHIPS = TABLES[HARDWARE.kind]
 

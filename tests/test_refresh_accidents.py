@@ -22,6 +22,8 @@ from workbook.errors import WorkbookError
 from workbook.refresh import refresh, refreshed
 from workbook.sheets.registries import TABLES
 
+pytestmark = pytest.mark.slow  # every test builds, changes and recalculates whole files
+
 CHIPS = TABLES[HARDWARE.kind]
 
 

@@ -27,6 +27,8 @@ from workbook.package import main as tag
 from workbook.refresh import refresh
 from workbook.sheets.registries import TABLES
 
+pytestmark = pytest.mark.slow  # every test builds, changes and recalculates whole files
+
 CHIPS = TABLES[HARDWARE.kind]
 BOOK = "xl/workbook.xml"
 Damage = Callable[[Path], Path | None]

@@ -18,6 +18,8 @@ from workbook.refresh import refresh
 from workbook.refresh_plan import SOURCES
 from workbook.sheets.registries import TABLES
 
+pytestmark = pytest.mark.slow  # every test builds, changes and recalculates whole files
+
 CHIPS = TABLES[HARDWARE.kind]
 
 

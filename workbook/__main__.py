@@ -136,6 +136,8 @@ def _build(arguments: argparse.Namespace) -> int:
     plan = read_plan(
         arguments.options, case=arguments.case, model=arguments.model, hardware=hardware, horizon=arguments.horizon
     )
+    if not arguments.file.parent.is_dir():
+        raise WorkbookError(f"{arguments.file.parent} is no folder; make it first, or name another file.")
     _keep(arguments.file, arguments.force)
     left = build(arguments.file, plan, force=arguments.force)
     print(f"wrote {arguments.file}")
