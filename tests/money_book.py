@@ -7,7 +7,7 @@ money stands on, and nothing that only explains or draws it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,17 @@ def plan_with(
     return wp.Plan(items, list(base.lines if lines is None else lines), rows, months), extra
 
 
-def compute(folder: Path, plan: wp.Plan, extra: Sequence[Change] = (), currency: str = "USD") -> Book:
-    """Build the money sheets of a plan and compute them; `extra` holds more cells of each row of Options."""
+def compute(
+    folder: Path,
+    plan: wp.Plan,
+    extra: Sequence[Change] = (),
+    currency: str = "USD",
+    more: Callable[[Workbook, Layout], object] | None = None,
+) -> Book:
+    """Build the money sheets of a plan and compute them.
+
+    `extra` holds more cells of each row of Options; `more` adds sheets.
+    """
     layout, count = Layout(plan), len(plan.options)
     book = Workbook()
     add_styles(book)
@@ -140,6 +149,8 @@ def compute(folder: Path, plan: wp.Plan, extra: Sequence[Change] = (), currency:
     add_monthly(book, plan)
     money.add_money(book, layout)
     add_registries(book)
+    if more:
+        more(book, layout)
     sheet = book.create_sheet("Checks")
     checks = [(i, c) for i in range(count) for c in of_option(i, plan, layout)]
     for r, (_, (text, formula, _, _)) in enumerate(checks, start=1):

@@ -44,7 +44,7 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def frozen(live: Path) -> Path:
     """The same, frozen."""
     out = live.with_name("frozen.xlsx")
-    freeze(live, out)
+    freeze(live, FUNCTIONS, out=out)
     return out
 
 

@@ -13,7 +13,6 @@ from .compare_flip import add_flip, flip_at
 from .compare_paths import add_buy, add_count, add_device, add_power, add_price, add_refresh, add_run
 from .compare_table import LABEL_ROW, NUMBER_ROW, SHEET, Table
 from .compare_when import add_when
-from .lines import DRIVERS
 from .monthly import Layout
 from .options import OK, option_field
 
@@ -133,8 +132,6 @@ def _reference(t: Table) -> None:
     )
     cheapest = "IF(COUNT({row:rented_npv})>0,MATCH(MIN({row:rented_npv}),{row:rented_npv},0),1)"
     t.value("reference", "Reference used", "no", f"IF(ISNUMBER({{cmp_Reference}}),{{cmp_Reference}},{cheapest})", WHOLE)
-    t.value("bill_code", "Code of the driver bill on Lines", "code", str(DRIVERS["bill"][1]), WHOLE)
-    t.sheet[f"C{t.rows['bill_code']}"].value = DRIVERS["bill"][1]
 
 
 def _months(t: Table) -> None:
@@ -189,6 +186,9 @@ def _increments(t: Table) -> None:
     moves = "OR(MIN({column:saving})<-1,MAX({column:saving})>1)"
     month = "(1+in_DiscountNominal)^(1/12)-1"
     figure = "ISNUMBER({npv})"
+    end = "INDEX({time:m},1,COLUMNS({time:m}))"
+    # Norstrom (1972): sums that go once, from behind to ahead, have one positive rate of return.
+    invests = f'MAX({{column:behind}})>0,COUNTIF({{column:ahead}},">0")=MAX(1,{end}+1-MAX({{column:behind}}))'
     t.option(
         "gain",
         "Saving in net present cost after tax",
@@ -200,11 +200,11 @@ def _increments(t: Table) -> None:
     t.option("gain_npv", "The same with all flows at the discount rate, end of month", "currency",
              f'IF({figure},INDEX({saving},1)+NPV({month},{{rest_of_saving}}),"none")', MONEY)  # fmt: skip
     t.option("irr", "Internal rate of return of the saving, a year", "share",
-             f'IF(AND({figure},{both}),IFERROR((1+IRR({saving}))^12-1,"none"),"none")', SHARE)  # fmt: skip
+             f'IF(AND({figure},{both},{invests}),IFERROR((1+IRR({saving},{month}))^12-1,"none"),"none")',
+             SHARE)  # fmt: skip
     t.option("mirr", "The same, with cash lent and borrowed at the discount rate", "share",
              f'IF(AND({figure},{both}),IFERROR((1+MIRR({saving},{month},{month}))^12-1,"none"),'
              f'"none")', SHARE)  # fmt: skip
-    end = "INDEX({time:m},1,COLUMNS({time:m}))"
     for name, block, label in (
         ("payback", "behind", "Payback"),
         ("payback_present", "late", "Payback in present value"),
@@ -214,4 +214,6 @@ def _increments(t: Table) -> None:
     turn = "IF(MAX({column:behind})>MAX({column:ahead}),MAX({column:ahead}),MAX({column:behind}))"
     t.option("crossover", "Crossover: month from which the order of the two stays as it ends", "month",
              f'IF(AND({figure},{moves}),IF({turn}>0,{turn},"none"),"none")', WHOLE)  # fmt: skip
+    t.note("The rate of return is given where the saving is first behind and then, once and for good, ahead; "
+           "any other order of the cash has none, or several (Norstrom 1972).")  # fmt: skip
     t.note("Savings are positive. Loans and leases: the first line discounts them at the cost of debt, as Money does.")

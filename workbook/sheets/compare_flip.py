@@ -26,12 +26,14 @@ def add_flip(t: Table) -> None:
             f"IF({both},SIGN(ROUND({steeper},2)),0)", WHOLE)  # fmt: skip
     t.value("flip_load", "Both cost the same at this share of the planned load", "share of the load",
             f'IF({{flip_slope}}<>0,IF({apart}/{steeper}>0,{apart}/{steeper},"none"),"none")', SHARE)  # fmt: skip
-    t.option("load_room", "Load that the option carries with its fleet, of the planned load", "share of the load",
-             "IF({total:rest}>0,\"any\",IF(MAX({months:need})>0,MAX({months:cap})/MAX({months:need}),"
-             "\"any\"))", SHARE)  # fmt: skip
-    room = f"MIN({of('load_room', 'best')},{of('load_room', 'runner')},{{flip_load}}+1)"
+    t.option("load_room", "Load that its fleet carries, of the planned load; below 1: others serve a part", "share",
+             'IF({total:fleet}=0,"any",IF(SUMPRODUCT({months:over_h},{months:up})>0,0,IF(MAX({months:need})>0,'
+             'MAX({months:cap})/MAX({months:need}),"any")))', SHARE)  # fmt: skip
+    t.value("flip_room", "Both fleets carry up to", "share of the load",
+            f"MIN({of('load_room', 'best')},{of('load_room', 'runner')})", SHARE)  # fmt: skip
     t.value("flip_carried", "The fleets carry that load: 1", "flag",
-            f"IF(ISNUMBER({{flip_load}}),IF({{flip_load}}<={room},1,0),0)", WHOLE)  # fmt: skip
+            f"IF(ISNUMBER({{flip_load}}),IF(COUNT({of('load_room', 'best')},{of('load_room', 'runner')})=0,1,"
+            "IF({flip_load}<={flip_room},1,0)),0)", WHOLE)  # fmt: skip
     filled = f"INDEX({{row:filled}},IF(ISNUMBER({of('filled', 'best')}),{{best}},{{runner}}))"
     utilisation = (
         f'IF(ISNUMBER({filled}),ROUND(100*{{flip_load}}*{filled},0)&" % utilisation",ROUND(100*'
@@ -39,5 +41,8 @@ def add_flip(t: Table) -> None:
     )
     words = f'IF({{flip_slope}}>0,"flips above ","flips below ")&{utilisation}'
     never = '"does not flip at any load that the fleets carry"'
-    t.value("flip", "In words", "", f'IF({both},IF({{flip_carried}}=1,{words},{never}),"")', None)
+    bent = f"COUNT({of('load_room', 'best')},{of('load_room', 'runner')})>0,{{flip_room}}=0"
+    open_ = '"flip not worked out: a fleet is full and others serve the rest"'
+    t.value("flip", "In words", "",
+            f'IF({both},IF(AND({bent}),{open_},IF({{flip_carried}}=1,{words},{never})),"")', None)  # fmt: skip
     _PLACE["words"] = f"{SHEET}!$C${t.rows['flip']}"

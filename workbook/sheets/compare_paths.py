@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..style import CENTS, FINE, MONEY, SHARE, WHOLE, put
 from .compare_table import LABEL_ROW, NO_FIGURE, Table
+from .lines import DRIVERS
 from .options import OWNED
 
 SHARES = tuple(s / 20 for s in range(1, 21))  # of the time that is filled, for the chart
@@ -18,22 +19,28 @@ _NONE = '"none"'
 def add_buy(t: Table) -> dict[str, str]:
     """Buy against lease, cloud and API; returns the ranges of the chart."""
     t.title("Buy, lease, rent or pay per token", "path_buy")
-    t.note("A fleet costs the same whatever it does; what is metered moves with the load. Where both cost the same:")
-    t.option("electricity_moves", "Electricity follows the load: 1, or 0 where more is paid than used", "flag",
-             "IF({total:paid_kwh}>{total:fleet_kwh}*{total:owned}*(1+1/1000000),0,1)", WHOLE)  # fmt: skip
-    power = (
-        "{total:owned}*{total:tariff}*{total:pue}*({total:busy_kw}-{total:idle_kw})/MAX({total:per_server},1)"
-        "/in_Goodput"
-    )
-    t.option(
-        "moving_power",
-        "Electricity that follows the load, present",
-        "currency",
-        f"{{electricity_moves}}*{power}*SUMPRODUCT({{months:own_h}},{{time:energy}},{{time:after}})*in_FX",
-        MONEY,
-    )
+    t.note("A fleet costs the same whatever it does; what is metered moves with the load, and so does the power above "
+           "idle wherever more is used than must be paid.  Where both cost the same:")  # fmt: skip
+    above_idle = "{total:pue}*({total:busy_kw}-{total:idle_kw})/MAX({total:per_server},1)/in_Goodput"
+    used = "1*({months:fleet_kwh}>={months:paid_kwh})"  # not in the months of take or pay
+    t.option("moving_power", "Electricity that follows the load, present", "currency",
+             f"{{total:owned}}*{{total:tariff}}*{above_idle}*SUMPRODUCT({{months:own_h}},1/{{months:pace}},{used},"
+             "{time:energy},{time:after})*in_FX", MONEY)  # fmt: skip
+    for name, label in (("bill", "the provider's bill"), ("tokens", "tokens"), ("carbon", "carbon"),
+                        ("water", "water")):  # fmt: skip
+        t.lines(f"{name}_lines", f"Cost lines on {label}, present (column C: the code of the driver)", "G",
+                DRIVERS[name][1])  # fmt: skip
+    t.option("metered_part", "Part of the provider's bill that is metered", "share",
+             "IF(OR({total:rest}=3,SUM({months:bill})=0),0,SUM({months:rest_bill})/SUM({months:bill}))",
+             SHARE)  # fmt: skip
+    t.option("above_idle", "Electricity above idle", "kWh",
+             f"{above_idle}*SUMPRODUCT({{months:own_h}},1/{{months:pace}})", WHOLE)  # fmt: skip
+    t.option("moving_lines", "Cost lines that move with the load, present", "USD",
+             "{tokens_lines}+{bill_lines}*{metered_part}+{carbon_lines}*({above_idle}+{total:rest_kwh})/"
+             "MAX({total:fleet_kwh}+{total:rest_kwh},1)+{water_lines}*{above_idle}/MAX({total:fleet_kwh},1)",
+             MONEY)  # fmt: skip
     t.option("moving", "Cost that moves with the load, present", "currency",
-             "({k:rest_bill}+{k:bill_lines})*in_FX+{moving_power}", MONEY)  # fmt: skip
+             "({k:rest_bill}+{moving_lines})*in_FX+{moving_power}", MONEY)  # fmt: skip
     t.option("fixed", "Cost that does not, present", "currency", "{net}-{moving}", MONEY)
     t.option("filled", "Share of the fleet's hours that do paid work", "share",
              f"IF({{total:hours}}>0,{{k:own_h}}/{{k:hours}},{_NONE})", SHARE)  # fmt: skip

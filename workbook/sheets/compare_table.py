@@ -12,7 +12,7 @@ from openpyxl import Workbook
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from ..style import CENTS, block_title, put
+from ..style import CENTS, MONEY, WHOLE, block_title, put
 from .engine import DERIVED, ROW, option_columns
 from .inputs import name_cell
 from .money import result
@@ -72,6 +72,17 @@ class Table:
             text = f'=IFERROR({self.expand(formula, c)},"{NO_FIGURE}")'
             put(self.sheet, f"{c}{self.rows[name]}", text, style, fmt)
 
+    def lines(self, name: str, label: str, kinds: str, code: int, last: str = "cloud") -> None:
+        """Cost lines of one kind, present, in USD: its code in column C, all codes in column `kinds` of Monthly."""
+        first, last = f"running{self.layout.groups['running'][0]}", f"{last}{self.layout.groups[last][-1]}"
+        areas = [(self.layout.row(first, o), self.layout.row(last, o)) for o in range(self.layout.count)]
+        here = f"$C${self.next}"
+        sums = [
+            f"SUMIF(Monthly!${kinds}${a}:${kinds}${b},{here},Monthly!${PV_AFTER}${a}:${PV_AFTER}${b})" for a, b in areas
+        ]
+        put(self.sheet, f"C{self.next}", code, "mls unit", WHOLE)
+        self.option(name, label, "USD", self.pick("{no}", sums), MONEY)
+
     def months(self, name: str, label: str, unit: str, formula: str, fmt: str | None) -> None:
         """A block with one row for each month; {m@} is the month, {name@} the same month of an earlier block."""
         put(self.sheet, f"A{self.next}", label, "mls total")
@@ -125,21 +136,6 @@ class Table:
         if kind == "result":
             return self.pick(number, [result(what, o) for o in count])
         column = PV_AFTER if kind == "k" else "D"
-        if what == "plan_lines":  # running lines that do not wait for the fleet
-            numbers = self.layout.groups["running"]
-            tops = [
-                (self.layout.row(f"running{numbers[0]}", o), self.layout.row(f"running{numbers[-1]}", o)) for o in count
-            ]
-            code = f"$C${self.rows['plan_code']}"
-            return self.pick(number, [f"SUMIF(Monthly!$H${a}:$H${b},{code},Monthly!$K${a}:$K${b})" for a, b in tops])
-        if what == "bill_lines":  # cost lines that are a share of the provider's bill
-            first = f"running{self.layout.groups['running'][0]}"
-            last = f"cloud{self.layout.groups['cloud'][-1]}"
-            tops = [(self.layout.row(first, o), self.layout.row(last, o)) for o in count]
-            code = f"$C${self.rows['bill_code']}"
-            return self.pick(
-                number, [f"SUMIF(Monthly!$G${a}:$G${b},{code},Monthly!${column}${a}:${column}${b})" for a, b in tops]
-            )
         return self.pick(number, [self.layout.total(what, o, column) for o in count])
 
     def expand(self, formula: str, c: str, month: int | None = None) -> str:

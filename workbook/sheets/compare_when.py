@@ -6,7 +6,7 @@ from openpyxl.utils import get_column_letter
 
 from ..style import CENTS, MONEY, SHARE, WHOLE, put
 from .compare_table import FIRST, NO_FIGURE, Table
-from .lines import PLAN_MONTHLY
+from .lines import PLAN_MONTHLY, PLAN_YEARLY
 from .money import FIRST_YEAR, SHARES
 
 WAITS = (0, 3, 6, 9, 12, 15, 18, 21, 24)
@@ -17,7 +17,7 @@ def add_when(t: Table) -> None:
     t.title("When: the value of waiting", "path_when")
     t.note(
         "Rent on demand until the month, then buy the same capacity at the price of then, cash; without the fleet "
-        "owned today."
+        "owned today.  Prices of cost lines as of today."
     )
     t.option(
         "waits", "Buys new equipment at month 0", "flag", "IF(AND({total:new}=1,{total:start}=0,{ranked}=1),1,0)", WHOLE
@@ -27,11 +27,20 @@ def add_when(t: Table) -> None:
         for who in ("all", "cloud")
     )
     t.value("bill_share", "Support and other shares of a provider's bill", "share", shares, SHARE)
-    t.value("plan_code", "Code of lines that run with the plan", "code", "0", WHOLE)
-    t.sheet[f"C{t.rows['plan_code']}"].value = PLAN_MONTHLY
     t.value("months_counted", "Months of the horizon, present and after tax", "months",
             "SUMPRODUCT({time:run},{time:after})", CENTS)  # fmt: skip
-    t.option("plan_lines", "Lines that run with the plan, fleet or not, present", "USD", "{k:plan_lines}", MONEY)
+    for name, kind, code in (("plan_month", "month", PLAN_MONTHLY), ("plan_year", "year", PLAN_YEARLY)):
+        label = f"Lines that run with the plan, fleet or not, by the {kind}, present (column C: their code)"
+        t.lines(name, label, "H", code, "running")
+    lines = 'SUMPRODUCT(tblLines[price used],tblLines[quantity],1*(tblLines[applies]="cloud"),'
+    for name, label, unit, driver, timing in (
+        ("cloud_once", "Cost lines of renting, once", "USD", "plan", "once"),
+        ("cloud_month", "Cost lines of renting, a month", "USD/month", "plan", "monthly"),
+        ("cloud_year", "Cost lines of renting, a year", "USD/year", "plan", "yearly"),
+        ("cloud_token", "Cost lines of renting, a million tokens", "USD", "tokens", "monthly"),
+    ):  # fmt: skip
+        formula = f'{lines}1*(tblLines[driver]="{driver}"),1*(tblLines[timing]="{timing}"))'
+        t.value(name, label, unit, formula, CENTS)
     top = t.next + 1
     factor_row = {w: top + i for i, w in enumerate(WAITS)}
     _factors(t, factor_row)
@@ -102,7 +111,12 @@ def _cost(wait: str, factor: str) -> str:
         f"SUMPRODUCT({{months:need}},{{time:cloud}},{{time:after}},1*({{time:m}}<={wait}))*"
         f"{{rent}}/in_FX*(1+{{bill_share}})"
     )
-    plan = f"{{plan_lines}}*SUMPRODUCT({{time:run}},{{time:after}},1*({{time:m}}<={wait}))/{{months_counted}}"
+    months = f"SUMPRODUCT({{time:run}},{{time:after}},1*({{time:m}}<={wait}))"
+    plan = f"({{plan_month}}+{{plan_year}})*{months}/{{months_counted}}"
+    cloud = (
+        f"({{cloud_month}}+{{cloud_year}}/12)*{months}+{{cloud_once}}*INDEX({{time:after}},1)*SIGN({wait})"
+        f"+{{cloud_token}}*SUMPRODUCT({{months:served}},{{time:after}},1*({{time:m}}<={wait}))"
+    )
     equipment = f"{{total:asset}}*{price}/{perf}*{factor}"
     running = (
         "SUMPRODUCT({months:running_sum},{time:after},1*({time:m}>WAIT))+SUMPRODUCT({months:electricity},{time:after},"
@@ -114,4 +128,4 @@ def _cost(wait: str, factor: str) -> str:
         f"{{total:kept}}*{{total:servers}}*{{total:price}}*{price}/{perf}*(1-in_ResidualDecline)"
         f"^((in_HorizonMonths-{wait})/12)*({sold})"
     )
-    return f"({rent}+{plan}+{equipment}+({running})/{perf}-{resale})*in_FX"
+    return f"({rent}+{plan}+{cloud}+{equipment}+({running})/{perf}-{resale})*in_FX"

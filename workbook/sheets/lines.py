@@ -24,7 +24,7 @@ APPLIES = ("all", "owned", "bought", "cloud", "API")
 DRIVERS = {"plan": (1, 1), "servers": (2, 1), "devices": (3, 1), "hardware": (4, 1), "kW": (1, 2), "bill": (1, 3),
            "tokens": (1, 4), "carbon": (1, 5), "water": (1, 6)}  # fmt: skip
 OVERFLOW = ("none", "on-demand", "spot", "API")  # in the order of their codes on Monthly
-PLAN_MONTHLY = 5  # code of "monthly" with the driver plan, see `_when`
+PLAN_MONTHLY, PLAN_YEARLY = 5, 6  # codes of these timings with the driver plan, see `_when`
 TIMINGS = ("once", "monthly", "yearly", "end")
 ESCALATORS = ("none", "energy", "cost", "wages", "cloud")
 HEADINGS = (
@@ -113,7 +113,7 @@ def _when() -> str:
     driver, timing = (f"tblLines[[#This Row],[{name}]]" for name in ("driver", "timing"))
     moves = "OR(" + ",".join(f'{driver}="{w}"' for w in ("bill", "tokens", "carbon", "water")) + ")"
     monthly = f'IF({driver}="plan",{PLAN_MONTHLY},IF({moves},7,2))'
-    yearly = f'IF({driver}="plan",6,IF({moves},NA(),3))'
+    yearly = f'IF({driver}="plan",{PLAN_YEARLY},IF({moves},NA(),3))'
     other = f'IF({timing}="once",1,IF({timing}="end",4,NA()))'
     return f'IF({timing}="monthly",{monthly},IF({timing}="yearly",{yearly},{other}))'
 
