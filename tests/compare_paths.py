@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy_financial as npf
-from money import FLEET, OWNED, Line, Option, Plan, Result, evaluate
+from money import FLEET, OWNED, Option, Result, evaluate
 from money_book import Book
 from money_compare import cost_lines, option_of, terms
 
@@ -31,9 +31,9 @@ class Paths:
         self.options = [option_of(book, i) for i in range(len(book.plan.options))]
         self.results = [self.evaluate(o) for o in self.options]
 
-    def evaluate(self, option: Option, lines: Sequence[Line] | None = None, **changes: Any) -> Result:
+    def evaluate(self, option: Option, **changes: Any) -> Result:
         """One option, the plan changed."""
-        return evaluate(dataclasses.replace(self.terms, **changes), lines or self.lines, option)
+        return evaluate(dataclasses.replace(self.terms, **changes), self.lines, option)
 
     def loaded(self, i: int, factor: float) -> Result:
         """Option i at another load with the fleet that it has."""
@@ -57,6 +57,28 @@ class Paths:
         return self.book.at(f"Compare!{self.table.letters[i]}{self.table.rows[name] + rows}")
 
 
+def same(given: Any, wanted: Any, rel: float = 1e-9) -> bool:
+    """Words are the same words, figures the same to 1e-9."""
+    if isinstance(wanted, str) or isinstance(given, str) or given is None or wanted is None:
+        return bool(given == wanted)
+    return math.isclose(given, wanted, rel_tol=rel, abs_tol=1e-6)
+
+
+def ranked(paths: Paths) -> list[int]:
+    """Options that serve all, the lowest first."""
+    whole = [i for i, r in enumerate(paths.results) if math.isclose(r.figures["served_share"] or 0, 1, abs_tol=1e-9)]
+    return sorted(whole, key=lambda i: float(paths.results[i].figures["npv"] or 0))
+
+
+def straight(paths: Paths, i: int, factor: float) -> bool:
+    """The fleet is there, or not needed, and nothing beyond it is used at that share of the load."""
+    option, out = paths.options[i], paths.results[i]
+    if option.financing not in FLEET:
+        return True
+    beyond = any(need * max(factor, 1.0) > cap for need, cap, up in zip(out.need, out.cap, out.up, strict=True) if up)
+    return not beyond and option.refresh is None
+
+
 def savings(paths: Paths, i: int, reference: int) -> Rows:
     """Yardsticks of the saving of option i against another; numpy-financial does the sums."""
     one, other = paths.results[i], paths.results[reference]
@@ -78,7 +100,7 @@ def savings(paths: Paths, i: int, reference: int) -> Rows:
     return {
         "gain": (other.figures["npv"] - one.figures["npv"]) * paths.fx,  # type: ignore[operator]
         "gain_npv": npf.npv(month, saving),
-        "irr": (1 + npf.irr(saving)) ** 12 - 1 if both and once else "none",
+        "irr": (1 + root(lambda rate: npf.npv(rate, saving), 0.0, 100.0)) ** 12 - 1 if both and once else "none",
         "mirr": (1 + npf.mirr(saving, month, month)) ** 12 - 1 if both else "none",
         "payback": "none" if not moves or behind > last else behind,
         "payback_present": "none" if not moves or late > last else late,
@@ -134,14 +156,10 @@ def root(f: Callable[[float], float], low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def wait(paths: Paths, i: int, month: int, terms_of: Plan, lines: Sequence[Line], rent: float) -> float:
+def wait(paths: Paths, i: int, month: int, rent: float) -> float:
     """Net present cost of a real option: rented on demand until the month, the same capacity bought then."""
     now = paths.results[i]
-    faster = terms_of.performance(month)
-    count = now.servers_count / faster  # the same capacity; whole servers when devices do not get faster
-    assert abs(count - round(count)) < 1e-9
-    option = dataclasses.replace(
-        now.option, start=month, servers=round(count), overflow="on-demand" if month else now.option.overflow,
-        on_demand=rent,
-    )  # fmt: skip
-    return float(evaluate(terms_of, lines, option).figures["net"] or 0.0) * paths.fx
+    parts: Any = now.servers_count / paths.terms.performance(month)  # of servers too
+    rest = "on-demand" if month else now.option.overflow
+    option = dataclasses.replace(now.option, start=month, on_demand=rent, servers=parts, overflow=rest)
+    return float(paths.evaluate(option).figures["net"] or 0.0) * paths.fx

@@ -96,7 +96,10 @@ def test_every_formula_is_on_the_whitelist(formulas: Workbook) -> None:
 
 # ------------------------------------------------------------------ money that can be traced
 
-TIMED = {"Monthly": 12, "Money": 6}  # sheets that run across time, and the column of their first month or year
+TIMED = {
+    "Monthly": monthly.FIRST_MONTH,
+    "Money": 6,
+}  # sheets that run across time, and the column of their first month or year
 
 
 def relative(formula: str, column: str) -> str:
@@ -156,7 +159,7 @@ def test_no_money_total_reads_the_live_sheet(formulas: Workbook) -> None:
 
 
 def test_dates_are_dates(values: Workbook) -> None:
-    assert isinstance(values["Monthly"]["L5"].value, dt.datetime)
+    assert isinstance(values["Monthly"]["M5"].value, dt.datetime)
     assert isinstance(
         values["Prices"].cell(6, [c.value for c in values["Prices"][5]].index("as_of") + 1).value, dt.datetime
     )

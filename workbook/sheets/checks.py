@@ -18,6 +18,7 @@ from .checks_option import of_option
 from .engine import FIGURES, LIVE_TOP, NO_DEVICE, NOT_BOUGHT, NOT_SERVED, NOT_TRAINED, ROW, option_columns, version_row
 from .monthly import RUN, Layout
 from .physics import Twin
+from .sensitivity import tie_cell
 
 Check = tuple[str, str, float, str]  # what, value, tolerance, advice
 HEAD = 5
@@ -102,6 +103,8 @@ def _general(layout: Layout, twins: list[Twin], out_of_range: str, examples: tup
         (f"Options has the {count} rows this file was built for", f"ROWS(tblOptions[option])-{count}", 0, MORE_ROWS),
         ("Every published example comes out as published", f'{examples[1]}-COUNTIF({examples[0]},"yes")', 0,
          "Examples: its inputs were changed, or a formula was overwritten"),
+        ("Sensitivity starts from the net present cost on Money", tie_cell(), 1e-9,
+         "A formula on Cases was overwritten, or the option shown has no figures"),
         ("Months in operation equal the horizon", f"Monthly!$D${RUN}-in_HorizonMonths", 0, "The timeline is too short"),
         ("Every cost line has a known group, driver, timing and escalator",
          "ROWS(tblLines[still])*4-COUNT(tblLines[still])-COUNT(tblLines[moving])-COUNT(tblLines[when])"

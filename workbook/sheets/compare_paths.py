@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..style import CENTS, FINE, MONEY, SHARE, WHOLE, put
 from .compare_table import LABEL_ROW, NO_FIGURE, Table
-from .lines import DRIVERS
+from .lines import DRIVERS, PLAN_MONTHLY, PLAN_YEARLY
 from .options import OWNED
 
 SHARES = tuple(s / 20 for s in range(1, 21))  # of the time that is filled, for the chart
@@ -59,7 +59,7 @@ def add_buy(t: Table) -> dict[str, str]:
     t.option("even_hours", "Break-even hours: equipment over (rent - running cost), for each accelerator", "h",
              "IF(ISNUMBER({own_hour}),IF({rent}>{own_hour},{total:asset}*in_FX/{total:devices}/({rent}-{own_hour}),"
              '"never"),"none")', WHOLE)  # fmt: skip
-    fixed = "({total:asset}+{total:resale}+{total:running_sum})*in_FX/(in_HorizonMonths/12)"
+    fixed = "({total:asset}+{total:resale}+{total:electricity}+{total:running_sum})*in_FX/(in_HorizonMonths/12)"
     t.option("even_share", "Break-even utilisation, by the year and undiscounted", "share",
              f"IF(ISNUMBER({{own_hour}}),{fixed}/({{total:devices}}*in_HoursPerYear*{{rent}}),"
              f"{_NONE})", SHARE)  # fmt: skip
@@ -165,8 +165,12 @@ def add_count(t: Table) -> None:
     t.option("racks", "Racks at the figure of nine in ten", "racks",
              f"IF(ISNUMBER({{servers_certain}}),ROUNDUP({{servers_certain}}/in_ServersPerRack,0),"
              f"{_NONE})", WHOLE)  # fmt: skip
-    t.option("server_cost", "Present cost of a further server, the fixed cost shared evenly", "currency",
-             f"IF({{total:servers}}>0,{{fixed}}/{{total:servers}},{_NONE})", MONEY)  # fmt: skip
+    for name, kind, code in (("plan_month", "month", PLAN_MONTHLY), ("plan_year", "year", PLAN_YEARLY)):
+        label = f"Lines that run with the plan, fleet or not, by the {kind}, present (column C: their code)"
+        t.lines(name, label, "H", code, "running")
+    t.option("server_cost", "Present cost of a further server, what the fleet costs shared evenly", "currency",
+             f"IF({{total:servers}}>0,({{fixed}}-({{plan_month}}+{{plan_year}})*in_FX)/{{total:servers}},{_NONE})",
+             MONEY)  # fmt: skip
     t.option("certainty", "Cost of certainty: nine in ten instead of typical", "currency",
              "IF(AND(ISNUMBER({servers_certain}),ISNUMBER({servers_typical}),ISNUMBER({server_cost})),"
              f"({{servers_certain}}-{{servers_typical}})*{{server_cost}},{_NONE})", MONEY, "mls total")  # fmt: skip

@@ -6,7 +6,7 @@ from openpyxl.utils import get_column_letter
 
 from ..style import CENTS, MONEY, SHARE, WHOLE, put
 from .compare_table import FIRST, NO_FIGURE, Table
-from .lines import PLAN_MONTHLY, PLAN_YEARLY
+from .lines import DRIVERS
 from .money import FIRST_YEAR, SHARES
 
 WAITS = (0, 3, 6, 9, 12, 15, 18, 21, 24)
@@ -20,7 +20,11 @@ def add_when(t: Table) -> None:
         "owned today.  Prices of cost lines as of today."
     )
     t.option(
-        "waits", "Buys new equipment at month 0", "flag", "IF(AND({total:new}=1,{total:start}=0,{ranked}=1),1,0)", WHOLE
+        "waits",
+        "Buys new equipment at month 0, once",
+        "flag",
+        "IF(AND({total:new}=1,{total:start}=0,{total:refresh}=0,{ranked}=1),1,0)",
+        WHOLE,
     )
     shares = "+".join(
         f'SUMPRODUCT(tblLines[price used],tblLines[quantity],1*(tblLines[driver]="bill"),1*(tblLines[applies]="{who}"))'
@@ -29,9 +33,8 @@ def add_when(t: Table) -> None:
     t.value("bill_share", "Support and other shares of a provider's bill", "share", shares, SHARE)
     t.value("months_counted", "Months of the horizon, present and after tax", "months",
             "SUMPRODUCT({time:run},{time:after})", CENTS)  # fmt: skip
-    for name, kind, code in (("plan_month", "month", PLAN_MONTHLY), ("plan_year", "year", PLAN_YEARLY)):
-        label = f"Lines that run with the plan, fleet or not, by the {kind}, present (column C: their code)"
-        t.lines(name, label, "H", code, "running")
+    label = "Lines that follow the price of the equipment, present (column C: their code)"
+    t.lines("hardware_lines", label, "L", DRIVERS["hardware"][0], "running")
     lines = 'SUMPRODUCT(tblLines[price used],tblLines[quantity],1*(tblLines[applies]="cloud"),'
     for name, label, unit, driver, timing in (
         ("cloud_once", "Cost lines of renting, once", "USD", "plan", "once"),
@@ -118,14 +121,15 @@ def _cost(wait: str, factor: str) -> str:
         f"+{{cloud_token}}*SUMPRODUCT({{months:served}},{{time:after}},1*({{time:m}}<={wait}))"
     )
     equipment = f"{{total:asset}}*{price}/{perf}*{factor}"
-    running = (
-        "SUMPRODUCT({months:running_sum},{time:after},1*({time:m}>WAIT))+SUMPRODUCT({months:electricity},{time:after},"
-        "1*({time:m}>WAIT))"
-    ).replace("WAIT", wait)
+    # what is due at month 0 is still due when the equipment comes
+    later = f"1-({{time:m}}>0)*({{time:m}}<={wait})"
+    running = "+".join(f"SUMPRODUCT({{months:{x}}},{{time:after}},{later})" for x in ("running_sum", "electricity"))
+    rest = "+".join(f"SUMPRODUCT({{months:{x}}},{{time:after}},{later})" for x in ("cloud_sum", "rest_bill"))
+    dearer = f"{{hardware_lines}}*({price}-1)*(1-{months}/{{months_counted}})"  # lines that are a share of its price
     end = "((in_HorizonMonths-in_Middle)/12)"
     sold = f"1/(1+in_DiscountNominal)^{end}-in_Relief/(1+in_DiscountNominal)^MAX(1,ROUNDUP(in_HorizonMonths/12,0))"
     resale = (
         f"{{total:kept}}*{{total:servers}}*{{total:price}}*{price}/{perf}*(1-in_ResidualDecline)"
         f"^((in_HorizonMonths-{wait})/12)*({sold})"
     )
-    return f"({rent}+{plan}+{cloud}+{equipment}+({running})/{perf}-{resale})*in_FX"
+    return f"({rent}+{plan}+{cloud}+{equipment}+({running}+{dearer})/{perf}+{rest}-{resale})*in_FX"

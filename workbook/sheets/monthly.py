@@ -34,7 +34,7 @@ from .monthly_rows import (
 )
 from .options import option_field
 
-FIRST_MONTH = 12  # column L is month 0
+FIRST_MONTH = 13  # column M is month 0
 TOTAL, PV, PV_AFTER = "D", "J", "K"
 MONTH, DAY, YEAR, RUN, END = range(4, 9)
 NONE, ENERGY, COST, WAGES, CLOUD_INDEX, PRICE, PERFORMANCE, DISCOUNT, YEAR_END, AFTER_TAX = range(9, 19)
@@ -67,7 +67,7 @@ _TIMELINE = {
     ),
 }  # fmt: skip
 _HEADINGS = ["Line", "Unit", "Sign", "Total", "Price x quantity", "Applies", "Driver", "Timing", "Escalator",
-             "Present value", "After tax relief"]  # fmt: skip
+             "Present value", "After tax relief", "Fixed driver"]  # fmt: skip
 
 
 class Layout:
@@ -166,7 +166,7 @@ def _block(sheet: Worksheet, layout: Layout, option: int) -> None:
     """One option: drivers, quantities, lines, cash."""
     top = TOP + option * layout.height
     number = f"$D${top}"
-    block_title(sheet, top, f"={option_field('option', number)}", 11)
+    block_title(sheet, top, f"={option_field('option', number)}", FIRST_MONTH - 1)
     put(sheet, f"D{top}", option + 1, "mls block")
     rows = {name: top + offset for name, offset in layout.offset.items()}
     for line in layout.rows:
@@ -261,7 +261,7 @@ def _line_columns(sheet: Worksheet, r: int, line: int, rows: dict[str, int]) -> 
     for word, flag in kinds.items():
         applies = f'IF({who}="{word}",$D${rows[flag]},{applies})'
     put(sheet, f"F{r}", f'=IF({who}="all",1,{applies})', "mls formula", WHOLE)
-    for column, code in zip("GHI", ("moving", "when", "moved by"), strict=True):
+    for column, code in zip("GHIL", ("moving", "when", "moved by", "still"), strict=True):
         put(sheet, f"{column}{r}", f"={line_field(code, n)}", "mls link", WHOLE)
 
 

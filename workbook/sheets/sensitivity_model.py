@@ -10,7 +10,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from .engine import DERIVED, ROW, option_columns
 from .money import FIRST_YEAR, HEAD, SHARES
-from .monthly import MONTH, RUN, YEAR, Layout
+from .monthly import FIRST_MONTH, MONTH, RUN, YEAR, Layout
 from .sensitivity_rows import ESCALATIONS
 
 SHEET = "Cases"
@@ -154,7 +154,7 @@ def address(name: str, model: Model, column: str, month: str, line: int) -> str:
     return f"$D${rows[name]}" if is_scalar(name, model) else f"{column}{rows[name]}"
 
 
-FIRST_MONTH_OFFSET = 12 - FIRST  # Monthly's month 0 stands in column L
+FIRST_MONTH_OFFSET = FIRST_MONTH - FIRST  # columns between a month here and on Monthly
 
 
 def number(letter: str) -> int:
