@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mlsysim import serving
+from mlsysim.errors import MlsysError
 from mlsysim.things import DEFAULTS, HARDWARE, MODELS, NODES
 
 from .errors import WorkbookError
@@ -77,9 +79,9 @@ class Option:
     server: str
     device: str
     devices_per_server: int
-    tp: int
     precision: str
     site: str
+    tp: int = 1
     servers: int | None = None
     start: int = 0
     term: int | None = None
@@ -143,6 +145,9 @@ def read_plan(
     count = min(USUAL, len(options)) if count is None else count
     if not 1 <= count <= len(options):
         raise WorkbookError(f"a workbook has 1 to {len(options)} options here, got {count}.")
+    value = {i.name: changes.get(i.name, i.figure.base) for i in inputs}
+    if value["in_Workload"] != "training":
+        options = [_that_fits(o, value) for o in options]
     if months > 60:
         inputs = [replace(i, maximum=months) if i.maximum == 60 and i.unit == "months" else i for i in inputs]
     inputs = [_set(i, changes[i.name]) if i.name in changes else i for i in inputs]
@@ -172,6 +177,30 @@ def _of_device(option: Option, key: str) -> Option:
     node = next((n for n in NODES.values() if n.device is not None and n.device.key == key), None)
     server, held = ("", 8) if node is None else (node.key, int(node.devices))
     return replace(option, device=key, server=server, devices_per_server=held)
+
+
+def _that_fits(option: Option, value: dict[str, Any]) -> Option:
+    """An option with a precision that its device has, and as many accelerators to a replica as its memory needs.
+
+    What does not fit in one server stays as it was: the engine refuses it in its own words.
+    """
+    if not option.device:
+        return option
+    device, precision = HARDWARE[option.device], option.precision
+    if getattr(device, precision, None) is None:
+        precision = next((p for p in ("fp8", "int8", "bf16", "fp16") if getattr(device, p) is not None), precision)
+    lengths = {"seq_len": value["in_SeqLen"], "output_tokens": value["in_OutputTokens"]}
+    tp = 1
+    while option.devices_per_server % tp == 0:
+        batch = value["in_Batch"] * tp
+        try:
+            found = serving(value["in_Model"], device, batch=batch, precision=precision, tp=tp, **lengths)
+        except MlsysError:
+            break
+        if found.feasible:
+            return replace(option, precision=precision, tp=tp)
+        tp *= 2
+    return replace(option, precision=precision)
 
 
 def _rows(file: str, kind: str) -> list[dict[str, Any]]:

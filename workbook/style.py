@@ -120,6 +120,8 @@ def dress(cell: Any, style: str, number_format: str | None = None) -> None:
         cell.style = style
         if number_format is not None:
             cell.number_format = number_format
+            if number_format != "@" and style in ("mls formula", "mls link", "mls total"):
+                cell.alignment = Alignment(horizontal="right", vertical="center")  # words among figures too
         like = worn[style, number_format] = copy(cell._style)
     cell._style = copy(like)
 

@@ -114,7 +114,7 @@ def _memory(sheet: Worksheet, count: int) -> None:
         put(sheet, f"A{r}", batch, "mls formula", WHOLE)
         put(sheet, f"B{r}", "GB", "mls unit")
         cache = f"{kv}*$A{r}/in_Batch"
-        parts = (weights, cache, f"{memory}-{weights}-{kv}", f"MAX(0,$G{r}-SUM($C{r}:$E{r}))", usable)
+        parts = (weights, cache, f"{memory}-{weights}-{kv}", f"MAX(0,$G{r}-$C{r}-$D{r}-$E{r})", usable)
         for c, formula in zip("CDEFG", parts, strict=True):
             text = f'IF(ISNUMBER({memory}),{formula},"none")'
             put(sheet, f"{c}{r}", f"={text}", "mls formula", CENTS)

@@ -182,6 +182,7 @@ def tornado(data: Worksheet, count: int, title: str) -> BarChart:
     chart.overlap, chart.gapWidth = 100, 40
     axes(chart, title, "", "Change of net present cost, chosen currency, million")
     chart.x_axis.scaling.orientation = "maxMin"
+    chart.x_axis.tickLblSkip = 1
     chart.y_axis.crosses = "max"
     chart.y_axis.number_format, chart.y_axis.numFmt.sourceLinked = MILLIONS, False
     return chart

@@ -42,7 +42,7 @@ def add_flip(t: Table) -> None:
     words = f'IF({{flip_slope}}>0,"flips above ","flips below ")&{utilisation}'
     never = '"does not flip at any load that the fleets carry"'
     bent = f"COUNT({of('load_room', 'best')},{of('load_room', 'runner')})>0,{{flip_room}}=0"
-    open_ = '"flip not worked out: a fleet is full and others serve the rest"'
+    open_ = '"not worked out: a fleet is full already"'
     t.value("flip", "In words", "",
             f'IF({both},IF(AND({bent}),{open_},IF({{flip_carried}}=1,{words},{never})),"")', None)  # fmt: skip
     _PLACE["words"] = f"{SHEET}!$C${t.rows['flip']}"

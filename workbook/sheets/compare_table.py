@@ -9,6 +9,7 @@ the timeline.
 from __future__ import annotations
 
 from openpyxl import Workbook
+from openpyxl.styles import Alignment
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
@@ -70,7 +71,8 @@ class Table:
         self.label(name, label, unit)
         for c in self.letters:
             text = f'=IFERROR({self.expand(formula, c)},"{NO_FIGURE}")'
-            put(self.sheet, f"{c}{self.rows[name]}", text, style, fmt)
+            cell = put(self.sheet, f"{c}{self.rows[name]}", text, style, fmt)
+            cell.alignment = Alignment(horizontal="right", vertical="center")
 
     def lines(self, name: str, label: str, kinds: str, code: int, last: str = "cloud") -> None:
         """Cost lines of one kind, present, in USD: its code in column C, all codes in column `kinds` of Monthly."""

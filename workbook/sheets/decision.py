@@ -292,12 +292,12 @@ def _options(sheet: Worksheet, ranking: Ranking) -> None:
             "option": f'IF(ISTEXT({named}),{named},"option {number}")',
             "status": f'IF(NOT(ISTEXT({word})),"Options: a cell is in error",IF({word}<>"{OK}",{word},{held}))',
             "more": f'IF(ISNUMBER({ranking.place(i)}),$C{r}/{least}-1,"none")',
-            "share": f"ROUND({result('served_share', i)},9)",
+            "share": f"IFERROR(ROUND({result('served_share', i)},9),0)",
             "price": f'IF(ISNUMBER({dated}),{dated},IF(ISTEXT({dated}),{dated},"none"))',
             "place": ranking.place(i),
         }
         for name, c, _, number_format in _TABLE:
-            formula = formulas.get(name) or result(name, i)
+            formula = formulas.get(name) or f'IFERROR({result(name, i)},"none")'  # the status says why
             style = "mls link" if "!" in formula or "tbl" in formula else "mls formula"
             cell = put(sheet, f"{c}{r}", f"={formula}", style, number_format)
             side = "left" if name in ("option", "status") else "center" if name == "place" else "right"

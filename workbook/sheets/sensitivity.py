@@ -80,7 +80,7 @@ def add_sensitivity(book: Workbook, layout: Layout) -> Model:
     """The Sensitivity sheet, and its case model on Cases."""
     sheet = book.create_sheet(SHEET)
     widths = {
-        "A": 46,
+        "A": 62,
         "B": 78,
         "C": 15,
         "D": 14,
@@ -265,6 +265,7 @@ def _all(sheet: Worksheet, model: Model, bars: list[Bar]) -> int:
         rank = f"SUMPRODUCT(({sizes}>{SIZE}{r})*1)+SUMPRODUCT(({above}={SIZE}{r})*1)"
         put(sheet, f"{PLACE}{r}", f"={rank}", "mls formula", WHOLE)
         put(sheet, f"{ASKED}{r}", f'=IF(OR(C{r}="price",C{r}="contract"),{SIZE}{r},0)', "mls formula", MONEY)
+        fit_height(sheet, r)
     return last
 
 
