@@ -46,7 +46,7 @@ def add_compare(book: Workbook, layout: Layout) -> Table:
     _side_by_side(table)
     _reference(table)
     hold = table.next  # the increments need the months, which stand at the end
-    table.next += 9
+    table.next += 10
     _PLACES.update(add_buy(table))
     add_flip(table)
     add_device(table)
@@ -214,6 +214,6 @@ def _increments(t: Table) -> None:
     turn = "IF(MAX({column:behind})>MAX({column:ahead}),MAX({column:ahead}),MAX({column:behind}))"
     t.option("crossover", "Crossover: month from which the order of the two stays as it ends", "month",
              f'IF(AND({figure},{moves}),IF({turn}>0,{turn},"none"),"none")', WHOLE)  # fmt: skip
-    t.note("The rate of return is given where the saving is first behind and then, once and for good, ahead; "
-           "any other order of the cash has none, or several (Norstrom 1972).")  # fmt: skip
+    t.note("The rate of return is given where the saving is first behind and then, once and for good, ahead.")
+    t.note("Any other order of the cash has none, or several (Norstrom 1972).")
     t.note("Savings are positive. Loans and leases: the first line discounts them at the cost of debt, as Money does.")

@@ -30,7 +30,7 @@ def add_flip(t: Table) -> None:
              'IF({total:fleet}=0,"any",IF(SUMPRODUCT({months:over_h},{months:up})>0,0,IF(MAX({months:need})>0,'
              'MAX({months:cap})/MAX({months:need}),"any")))', SHARE)  # fmt: skip
     t.value("flip_room", "Both fleets carry up to", "share of the load",
-            f"MIN({of('load_room', 'best')},{of('load_room', 'runner')})", SHARE)  # fmt: skip
+            f'IF({both},MIN({of("load_room", "best")},{of("load_room", "runner")}),"none")', SHARE)  # fmt: skip
     t.value("flip_carried", "The fleets carry that load: 1", "flag",
             f"IF(ISNUMBER({{flip_load}}),IF(COUNT({of('load_room', 'best')},{of('load_room', 'runner')})=0,1,"
             "IF({flip_load}<={flip_room},1,0)),0)", WHOLE)  # fmt: skip

@@ -19,8 +19,8 @@ _NONE = '"none"'
 def add_buy(t: Table) -> dict[str, str]:
     """Buy against lease, cloud and API; returns the ranges of the chart."""
     t.title("Buy, lease, rent or pay per token", "path_buy")
-    t.note("A fleet costs the same whatever it does; what is metered moves with the load, and so does the power above "
-           "idle wherever more is used than must be paid.  Where both cost the same:")  # fmt: skip
+    t.note("A fleet costs the same whatever it does. What is metered moves with the load, and so does the power")
+    t.note("above idle wherever more is used than must be paid. Where both cost the same:")
     above_idle = "{total:pue}*({total:busy_kw}-{total:idle_kw})/MAX({total:per_server},1)/in_Goodput"
     used = "1*({months:fleet_kwh}>={months:paid_kwh})"  # not in the months of take or pay
     t.option("moving_power", "Electricity that follows the load, present", "currency",
