@@ -197,15 +197,19 @@ class Unit:
             return False
         return not self.whole or x == math.floor(x)
 
-    def _refusal(self, x: float, where: str) -> str:
+    @property
+    def legal(self) -> str:
+        """The legal range in words, in the face unit."""
         low, high = (f"{self.to_face(b):g}" for b in (self.low, self.high))
         kind = "a whole number" if self.whole else "a number"
         lower = "" if self.low == -math.inf else f" {'above' if self.open_low else 'from'} {low}"
         upper = "" if self.high == math.inf else f" up to {high}"
-        legal = f"{kind}{lower}{upper}{' ' + self.face if self.face else ''}"
+        return f"{kind}{lower}{upper}{' ' + self.face if self.face else ''}"
+
+    def _refusal(self, x: float, where: str) -> str:
         slip = f" ({self.slip})" if self.slip and x > self.high else ""
         shown = "not a number (NaN)" if x != x else f"{self.to_face(x):g}{' ' + self.face if self.face else ''}"
-        return f"{where} must be {legal}, got {shown}{slip}"
+        return f"{where} must be {self.legal}, got {shown}{slip}"
 
 
 @cache

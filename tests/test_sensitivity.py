@@ -47,6 +47,7 @@ class Sheet:
 
     def __init__(self) -> None:
         plan = read_plan()
+        plan.options[:] = [plan.options[i] for i in (0, 2, 4, 5)]  # bought, reserved, per token, bought later
         models: list[Any] = []
         self.count = len(plan.options)
         book = book_of(plan, lambda b, layout: models.append(add_sensitivity(b, layout)))

@@ -36,7 +36,7 @@ from .sheets.examples import add_examples
 from .sheets.frozen import add_frozen
 from .sheets.functions import add_functions
 from .sheets.guide import add_guide
-from .sheets.inputs import add_inputs
+from .sheets.inputs import FLAVOUR_ROW, FLAVOURS, add_inputs
 from .sheets.lines import add_lines
 from .sheets.money import add_money
 from .sheets.monthly import Layout, add_monthly
@@ -75,7 +75,7 @@ BEHIND = (
 ORDER = (*FRONT, *BEHIND)
 
 
-def build(out: Path, plan: Plan | None = None, *, force: bool = False) -> dict[tuple[str, str], str]:
+def build(out: Path, plan: Plan | None = None, *, flavour: str = "", force: bool = False) -> dict[tuple[str, str], str]:
     """Write the workbook `out`.
 
     Parameters
@@ -84,6 +84,8 @@ def build(out: Path, plan: Plan | None = None, *, force: bool = False) -> dict[t
         The file to write.
     plan : Plan, optional
         Inputs, cost lines and options; blank: the shipped plan.
+    flavour : str
+        For whom the file says that it is; see `flavour.build_flavour`.
     force : bool
         Replace an existing file.
 
@@ -94,7 +96,10 @@ def build(out: Path, plan: Plan | None = None, *, force: bool = False) -> dict[t
     """
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.xlsx"
-        draft_book(plan).save(draft)
+        book = draft_book(plan)
+        if flavour:
+            book["Inputs"][f"B{FLAVOUR_ROW}"].value = FLAVOURS[flavour]
+        book.save(draft)
         return finalize(draft, out, FUNCTIONS, force=force)
 
 

@@ -46,8 +46,8 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
 # Answers in the unit of the arguments (name in Excel, number of arguments) ...
 _OF_ALIKE = {"maximum": ("MAX", 2), "minimum": ("MIN", 2), "abs": ("ABS", 1), "absolute": ("ABS", 1)}
 # ... and functions of one plain number. ROUNDUP is no ceiling: it rounds away from zero.
-_OF_NUMBER = {"sqrt": "SQRT({})", "exp": "EXP({})", "tanh": "TANH({})", "log": "LN({})", "log2": "LOG({},2)"}
-_OF_NUMBER["floor"] = "INT({})"
+_OF_NUMBER = {"sqrt": "SQRT({})", "exp": "EXP({})", "tanh": "TANH({})", "log": "LN({})", "log2": "LOG({},2)",
+              "floor": "INT({})"}  # fmt: skip
 
 
 class NoNativeForm(TypeError):
@@ -199,10 +199,11 @@ def _cell_tests(term: _Term) -> list[str]:
         return []
     # INT of a text is #VALUE!, and AND would pass it on: only IF does not look at what it does not need.
     whole = f"IF(ISNUMBER({term.cell}),{term.cell}=INT({term.cell}))"
-    return [whole if term.unit.whole else f"ISNUMBER({term.cell})", *_range_tests(term.cell, term.unit)]
+    return [whole if term.unit.whole else f"ISNUMBER({term.cell})", *range_tests(term.cell, term.unit)]
 
 
-def _range_tests(text: str, unit: Unit) -> list[str]:
+def range_tests(text: str, unit: Unit) -> list[str]:
+    """Comparisons that hold where a number in face units is inside the legal range."""
     tests = []
     if math.isfinite(unit.low):
         low = _short(unit.to_face(unit.low))
@@ -316,8 +317,7 @@ class _Translator:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             self._refuse(node, "neither a parameter nor a module's number")
         # Whole constants are units in disguise, such as the seconds of a year: they may cancel.
-        fold = isinstance(value, int) and value > 0
-        return _constant(1, Exact(value), known=value) if fold else _constant(value)
+        return _constant(1, Exact(value), known=value) if isinstance(value, int) and value > 0 else _constant(value)
 
     def _minus(self, inner: _Term) -> _Term:
         return _alike([inner], lambda unit: _Text(f"-{inner.write(unit).within(_ATOM)}", _SIGNED))
@@ -395,5 +395,5 @@ class _Translator:
             unit.check(term.known, f"{self.entry.name}: {param.name}")
         elif term.unit != unit:
             text = term.write(unit.scale).within(_SUM)
-            self.tests.extend(_range_tests(text, unit))
+            self.tests.extend(range_tests(text, unit))
             self.tests.extend([f"{text}=INT({text})"] if unit.whole else [])

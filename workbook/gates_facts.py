@@ -16,6 +16,7 @@ INPUTS_SHEET, PRICES_TABLE, VALUATION_DATE = "Inputs", "tblPrices", "in_Valuatio
 PRICE_COLUMNS = ("key", "item", "basis", "as_of")
 # Days after which a price is stale, by how the basis begins: spot moves within weeks, list prices within a season.
 AGES = (("spot", 30), ("on_demand", 90), ("reserved", 90), ("api", 90), ("", 180))
+FUNCTION = "_xlfn.LAMBDA("  # how a name that is a function begins
 OUTPUT_PREFIX = "out_"
 OWN_KINDS = frozenset({"choice", "assumption", "own"})  # decided here: no document could be dated
 COST, INCOME = "cost", "income"
@@ -121,6 +122,8 @@ def idle_names(book: Book) -> list[str]:
     for name in book.names:
         if name.name.casefold().startswith(OUTPUT_PREFIX):
             continue  # for readers and other workbooks
+        if name.text.startswith(FUNCTION):
+            continue  # a function for readers
         if name.name.casefold() not in used:
             out.append(f"The defined name {name.name} ({name.text}) is used by nothing: use it or delete it.")
         if "#REF!" in name.text:

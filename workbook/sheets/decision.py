@@ -151,7 +151,7 @@ def _top(sheet: Worksheet, ranking: Ranking, sheets: Sequence[tuple[str, str]]) 
     story = (
         'in_Workload&IF(in_ServingOn=1,": "&in_Model&", "&in_TokensPerDay&" million tokens a day","")'
         '&IF(in_TrainingOn=1,"; "&in_RunsPerYear&" runs a year of "&in_TrainModel,"")&"; "&in_HorizonMonths'
-        '&" months; scenario "&in_Scenario&". Money in "&in_Currency&", costs positive."'
+        '&" months; scenario "&in_Scenario&". Money in "&in_Currency&", costs positive. For "&in_Flavour&"."'
     )
     put(sheet, "A2", f'="Plan of "&{story}', "mls purpose")
     put(sheet, "A3", verdict(ranking, BEST), "mls verdict").alignment = Alignment(wrap_text=True, vertical="center")

@@ -18,6 +18,13 @@ from ..plan import Figure, Input
 from ..style import CENTS, DATE, SHARE, WHOLE, block_title, fit_height, heading, page, put
 
 FIRST = 9
+FLAVOUR_ROW = 7
+# word of the command line: for whom the file is, as it says itself
+FLAVOURS = {
+    "xlwings": "Excel with the functions (xlwings), or LibreOffice",
+    "lambda": "Microsoft 365 without Python: figures frozen, functions as LAMBDAs",
+    "values": "any Excel: figures frozen, no functions",
+}
 SCENARIO = "in_Scenario"
 SCENARIOS = ("Base", "Low", "High", "Own")
 ENGINES = ("live", "frozen")
@@ -42,6 +49,9 @@ def add_inputs(book: Workbook, inputs: list[Input]) -> str:
     put(sheet, "C5", "choice", "mls unit")
     name_cell(book, "in_Engine", "Inputs", "B5")
     list_rule(sheet, "B5", f'"{",".join(ENGINES)}"', " or ".join(ENGINES))
+    put(sheet, f"A{FLAVOUR_ROW}", "This file is for")
+    put(sheet, f"B{FLAVOUR_ROW}", next(iter(FLAVOURS.values())), "mls formula")
+    name_cell(book, "in_Flavour", "Inputs", f"B{FLAVOUR_ROW}")
     for r, label, name in ((4, "Scenario", SCENARIO), (6, "Currency of the front sheets", "in_Currency")):
         put(sheet, f"A{r}", label)
         cell = put(sheet, f"B{r}", f"={name}", "mls link")
