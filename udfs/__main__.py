@@ -1,9 +1,11 @@
-"""`mls-udfs`, also `python -m udfs`: the functions, help on one, a model as text, and LibreOffice.
+"""`mls-udfs`, also `python -m udfs`: the functions, help on one, a model as text, Excel's add-in, and LibreOffice.
 
 mls-udfs list
 mls-udfs help MLS_SERVING
 mls-udfs config path/to/config.json
 mls-udfs libreoffice install
+mls-udfs doctor
+mls-udfs addin FOLDER
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import difflib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from mlsysim import MlsysError, Models
 from mlsysim.registry import samples, sources, spec
 from mlsysim.tables import is_table
-from udfs import FUNCTIONS, Published, libreoffice
+from udfs import FUNCTIONS, Published, addin, libreoffice
+from udfs.doctor import examine
 from udfs.tools import metrics_table
 
 
@@ -43,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     model.add_argument("path", help="the file, or the folder that holds it")
     calc = commands.add_parser("libreoffice", help="put the functions into LibreOffice, or take them out")
     calc.add_argument("action", choices=("install", "uninstall"))
+    commands.add_parser("doctor", help="look whether this machine can answer the functions, and say what to mend")
+    excel = commands.add_parser("addin", help="write an add-in for Excel on Windows, ready for two clicks")
+    excel.add_argument("folder", type=Path, help="a new folder")
+    excel.add_argument("--interpreter", type=Path, help="python.exe of the users; this one unless said")
     given = parser.parse_args(argv)
     try:
         code = _run(given)
@@ -56,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> int:
     if given.command == "libreoffice":
         return _libreoffice(given.action)
+    if given.command == "doctor":
+        return _doctor()
+    if given.command == "addin":
+        return _addin(given.folder, given.interpreter)
     if given.command == "help":
         return _help(given.name)
     if given.command == "config":
@@ -125,6 +137,25 @@ def _config(path: str) -> int:
     except MlsysError as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+# ------------------------------------------------------------------ Excel
+
+
+def _doctor() -> int:
+    findings = examine()
+    _print(map(str, findings))
+    return int(not all(f.well for f in findings))
+
+
+def _addin(folder: Path, interpreter: Path | None) -> int:
+    try:
+        files = addin.write(folder, interpreter)
+    except addin.AddinError as error:
+        print(error, file=sys.stderr)
+        return 1
+    _print([*(f"wrote {path}" for path in files), f"The clicks that remain are in {files[-1]}."])
     return 0
 
 
