@@ -18,7 +18,7 @@ from udfs import FUNCTIONS, addin, doctor
 from udfs.__main__ import main
 
 HERE = Path(__file__).parent
-PYTHON = r"C:\Users\ann\plan\.venv\Scripts\python.exe"
+PYTHON = r"D:\plan\.venv\Scripts\python.exe"
 CHILD = f"""
 import sys
 sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]
