@@ -10,11 +10,9 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with many slow tests first: with one file to a worker, a long one must not start last."""
-    slow: dict[Path, int] = {}
-    for item in items:
-        slow[item.path] = slow.get(item.path, 0) + (item.get_closest_marker("slow") is not None)
-    items.sort(key=lambda item: -slow[item.path])
+    """Files with slow tests first: with one file to a worker, a long one must not start last."""
+    slow = {i.path for i in items if any(i.get_closest_marker(name) for name in ("slow", "libreoffice"))}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

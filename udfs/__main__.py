@@ -6,6 +6,7 @@ mls-udfs config path/to/config.json
 mls-udfs libreoffice install
 mls-udfs doctor
 mls-udfs addin FOLDER
+mls-udfs server FOLDER
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mlsysim import MlsysError, Models
 from mlsysim.registry import samples, sources, spec
 from mlsysim.tables import is_table
-from udfs import FUNCTIONS, Published, addin, libreoffice
+from udfs import FUNCTIONS, Published, addin, libreoffice, server
 from udfs.doctor import examine
 from udfs.tools import metrics_table
 
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     excel = commands.add_parser("addin", help="write an add-in for Excel on Windows, ready for two clicks")
     excel.add_argument("folder", type=Path, help="a new folder")
     excel.add_argument("--interpreter", type=Path, help="python.exe of the users; this one unless said")
+    host = commands.add_parser("server", help="write a project folder for xlwings Server (which needs a licence)")
+    host.add_argument("folder", type=Path, help="a new folder")
     given = parser.parse_args(argv)
     try:
         code = _run(given)
@@ -67,7 +70,9 @@ def _run(given: argparse.Namespace) -> int:
     if given.command == "doctor":
         return _doctor()
     if given.command == "addin":
-        return _addin(given.folder, given.interpreter)
+        return _written(lambda: addin.write(given.folder, given.interpreter), "The clicks that remain are in")
+    if given.command == "server":
+        return _written(lambda: server.write(given.folder), "How to start it, and its licence, are in")
     if given.command == "help":
         return _help(given.name)
     if given.command == "config":
@@ -149,13 +154,14 @@ def _doctor() -> int:
     return int(not all(f.well for f in findings))
 
 
-def _addin(folder: Path, interpreter: Path | None) -> int:
+def _written(write: Callable[[], list[Path]], last: str) -> int:
+    """Write a folder, whose last file says how to go on."""
     try:
-        files = addin.write(folder, interpreter)
-    except addin.AddinError as error:
+        files = write()
+    except (addin.AddinError, server.ServerError) as error:
         print(error, file=sys.stderr)
         return 1
-    _print([*(f"wrote {path}" for path in files), f"The clicks that remain are in {files[-1]}."])
+    _print([*(f"wrote {path}" for path in files), f"{last} {files[-1]}."])
     return 0
 
 
