@@ -24,7 +24,7 @@ from workbook.cells import read_grids
 from workbook.check import check
 from workbook.package import open_package
 from workbook.plan import read_plan
-from workbook.sheets import money, monthly
+from workbook.sheets import decision, money, monthly
 from workbook.sheets.monthly import Layout
 from workbook.whitelist import lint
 
@@ -191,3 +191,15 @@ def test_the_native_spec_of_every_row_is_the_row(values: Workbook) -> None:
                 assert registry.resolve(record["spec"]) == thing, record["key"]
                 count += 1
     assert count > 300
+
+
+def test_every_decision_is_one_click_from_the_first_screen(formulas: Workbook) -> None:
+    """Links above the charts, each to the title of its block on Compare."""
+    sheet, titles = formulas["Decision"], set()
+    for c, name in zip("BCDEFGHI", decision.PATHS, strict=True):
+        link = re.fullmatch(r'=HYPERLINK\("#Compare!([A-Z]+\d+)","(.+)"\)', sheet[f"{c}{decision.CHARTS - 1}"].value)
+        assert link is not None, c
+        assert formulas.defined_names[name].attr_text.replace("$", "") == f"Compare!{link[1]}"
+        titles.add(formulas["Compare"][link[1]].value)
+    assert len(titles) == 8
+    assert decision.CHARTS - 1 < decision.SCREEN_ROWS

@@ -16,7 +16,6 @@ from .compare_when import add_when
 from .monthly import Layout
 from .options import OK, option_field
 
-PATHS = ("path_buy", "path_device", "path_count", "path_when", "path_price", "path_power", "path_refresh", "path_run")
 _PLACES: dict[str, str] = {}
 
 

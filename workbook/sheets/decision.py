@@ -53,6 +53,16 @@ WIDTHS = {"A": 36, **dict.fromkeys("BCDEFGHIJKL", 14)}
 LINES = 6  # first row of the selectors, the figures and the words beside them
 CHARTS, SOURCES = 15, 27
 TABLE = 29  # title of the options
+PATHS = {
+    "path_buy": "Buy or rent",
+    "path_device": "Which device",
+    "path_count": "How many",
+    "path_when": "When",
+    "path_price": "Token price",
+    "path_power": "Power",
+    "path_refresh": "Keep, replace",
+    "path_run": "Training run",
+}
 SELECTORS = {SCENARIO: f"B{LINES}", "in_Option": f"B{LINES + 1}", "in_Currency": f"B{LINES + 2}"}
 SHOWN = f"C{LINES + 1}"  # out_Option
 CURRENCY = "currency"
@@ -118,6 +128,7 @@ def add_decision(book: Workbook, layout: Layout, twins: int, elsewhere: Elsewher
     ranking = Ranking(charts + 24, count)
     version = f"Engine_Live!$D${version_row(twins)}"
     _top(sheet, ranking, elsewhere.sheets)
+    _paths(book, sheet)
     for name, at in SELECTORS.items():
         name_cell(book, name, "Decision", at)
     name_cell(book, "out_Option", "Decision", SHOWN)
@@ -162,6 +173,16 @@ def _top(sheet: Worksheet, ranking: Ranking, sheets: Sequence[tuple[str, str]]) 
     put(sheet, "A4", "Go to a sheet (all of them: below the options)", "mls unit")
     for (name, _), c in zip(sheets, "BCDEFGHI", strict=False):
         put(sheet, f"{c}4", f'=HYPERLINK("#{name}!A1","{name}")', "mls url")
+
+
+def _paths(book: Workbook, sheet: Worksheet) -> None:
+    """Links to the decisions on Compare."""
+    row = CHARTS - 1
+    put(sheet, f"A{row}", "Go to a decision", "mls unit")
+    for (name, words), c in zip(PATHS.items(), "BCDEFGHI", strict=True):
+        if name in book.defined_names:
+            at = str(book.defined_names[name].attr_text).replace("$", "")
+            put(sheet, f"{c}{row}", f'=HYPERLINK("#{at}","{words}")', "mls url")
 
 
 def _right(sheet: Worksheet, at: str, value: str, style: str, number_format: str | None = None) -> None:
