@@ -158,7 +158,7 @@ def _written(write: Callable[[], list[Path]], last: str) -> int:
     """Write a folder, whose last file says how to go on."""
     try:
         files = write()
-    except (addin.AddinError, server.ServerError) as error:
+    except addin.AddinError as error:
         print(error, file=sys.stderr)
         return 1
     _print([*(f"wrote {path}" for path in files), f"{last} {files[-1]}."])

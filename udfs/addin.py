@@ -41,7 +41,13 @@ Try =MLS_VERSION() in any cell: it answers {version}.  mls-udfs doctor says what
 
 
 class AddinError(Exception):
-    """One sentence on why there is no add-in."""
+    """One sentence on why there is no folder."""
+
+
+def refuse_used(folder: Path) -> None:
+    """Nothing of the user's is written over."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise AddinError(f"{folder} exists and is not empty; name a new folder.")
 
 
 def write(folder: Path, interpreter: Path | None = None) -> list[Path]:
@@ -64,8 +70,7 @@ def write(folder: Path, interpreter: Path | None = None) -> list[Path]:
     AddinError
         When the folder holds something, or this is no Windows machine with pywin32.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise AddinError(f"{folder} exists and is not empty; name a new folder.")
+    refuse_used(folder)
     python = interpreter or Path(sys.executable)
     files = {
         f"{NAME}.bas": wrapper().encode("ascii"),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mlsysim.version import __version__
 
+from .addin import refuse_used
+
 VERSION = "1.20.0"  # of xlwings-server, with which the folder was tried
 PAGE = """\
 The MLS functions {version} on xlwings Server {server}
@@ -28,10 +30,6 @@ Nothing of this was seen in Excel.
 """
 
 
-class ServerError(Exception):
-    """One sentence on why there is no folder."""
-
-
 def write(folder: Path) -> list[Path]:
     """Write the project.
 
@@ -47,11 +45,10 @@ def write(folder: Path) -> list[Path]:
 
     Raises
     ------
-    ServerError
+    AddinError
         When the folder holds something.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ServerError(f"{folder} exists and is not empty; name a new folder.")
+    refuse_used(folder)
     root = Path(__file__).resolve().parents[1]
     package = f"mlsysim-excel @ {root.as_uri()}" if (root / "pyproject.toml").is_file() else "mlsysim-excel"
     files = {

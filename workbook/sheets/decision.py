@@ -313,7 +313,7 @@ def _options(sheet: Worksheet, ranking: Ranking) -> None:
             "option": f'IF(ISTEXT({named}),{named},"option {number}")',
             "status": f'IF(NOT(ISTEXT({word})),"Options: a cell is in error",IF({word}<>"{OK}",{word},{held}))',
             "more": f'IF(ISNUMBER({ranking.place(i)}),$C{r}/{least}-1,"none")',
-            "share": f"IFERROR(ROUND({result('served_share', i)},9),0)",
+            "share": f'IFERROR(ROUND({result("served_share", i)},9),"none")',
             "price": f'IF(ISNUMBER({dated}),{dated},IF(ISTEXT({dated}),{dated},"none"))',
             "place": ranking.place(i),
         }
