@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyodide_prepare import READY
+
+collect_ignore = [] if READY.is_file() else ["test_pyodide.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

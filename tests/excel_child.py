@@ -9,12 +9,12 @@ A call's outcome is {"answer": ...} as the runtime hands it to Excel, or {"refus
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
 import decimal
 import json
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +108,21 @@ def office_js(calls: list[list[Any]]) -> dict[str, Any]:
             "culture_info_name": "en-US", "date_format": "m/d/yyyy",
         }  # fmt: skip
         try:
-            return {"answer": _checked(asyncio.run(custom_functions_call(data, udfs.mls)))}
+            return {"answer": _checked(_result(custom_functions_call(data, udfs.mls)))}
         except xw.XlwingsError as error:
             return {"refused": str(error)}
 
     skipped = [name for name in ("pyodide", "pyodide.ffi") if sys.modules.get(name, 0) is None]
     return {"meta": custom_functions_meta(udfs.mls), "answers": [answer(*c) for c in calls], "skipped": skipped}
+
+
+def _result(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns that never waits; in Pyodide there is no second event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise RuntimeError("it waits for something")
 
 
 def _checked(answer: Any) -> Any:

@@ -46,7 +46,7 @@ def test_it_needs_no_function_of_ours(built: tuple[str, Path]) -> None:
 
 def test_names_are_the_functions(built: tuple[str, Path]) -> None:
     flavour, path = built
-    names = {n.name: n.text for n in open_package(path).names() if n.name.startswith("MLS_")}
+    names = {n.name: n.text for n in open_package(path).names() if n.name.startswith("MLS")}
     assert names == (lambdas() if flavour == "lambda" else {})
 
 

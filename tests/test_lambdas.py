@@ -20,6 +20,7 @@ from mlsysim.catalogue import Entry
 from mlsysim.things import HARDWARE, MODELS, PRECISIONS
 from mlsysim.units import Unit
 from udfs import FUNCTIONS
+from udfs.arguments import BAND
 from udfs.cells import REFUSED
 from udfs.examples import examples
 from workbook.lambdas import lambdas
@@ -27,7 +28,8 @@ from workbook.sheets.registries import add_registries
 from workbook.style import add_styles
 
 LAMBDAS = lambdas()
-CLOSED: list[Entry] = [e for e in CATALOGUE.values() if e.excel in LAMBDAS and e.excel != "MLS_KVCACHE"]
+OVER_TABLES = {"MLS_GET", "MLS_KVCACHE", "MLS_MEMORY", "MLS_ROOFLINE"}
+CLOSED: list[Entry] = [e for e in CATALOGUE.values() if e.excel in LAMBDAS.keys() - OVER_TABLES]
 REL = 1e-11  # ironcalc and numpy sum and raise to powers in their own order
 ROWS = 12
 
@@ -110,7 +112,7 @@ def legal(unit: Unit, rng: np.random.Generator) -> float:
 def test_nearly_every_closed_form_has_one() -> None:
     without = {e.excel for e in CATALOGUE.values() if e.group == "Equations"} - LAMBDAS.keys()
     assert without == set()
-    assert {"MLS_GET", "MLS_KVCACHE"} < LAMBDAS.keys()
+    assert LAMBDAS.keys() > OVER_TABLES
 
 
 def test_excel_takes_them() -> None:
@@ -188,6 +190,68 @@ def test_cache_of_every_model(tmp_path: Path) -> None:
         calls += [("MLS_KVCACHE", [key, 4096.0, 32.0]), ("MLS_KVCACHE", [key, 777.0, 3.0, "fp8"])]
     calls += [("MLS_KVCACHE", ["Llama3_8B", 131072.0, 1.0, key]) for key in PRECISIONS]
     assert compare(calls, tmp_path) > 100
+
+
+METRICS = {
+    name: [m for m in FUNCTIONS[name].entry.metrics if not m.endswith(BAND)]  # type: ignore[union-attr]
+    for name in ("MLS_MEMORY", "MLS_ROOFLINE")
+}
+
+
+def test_memory_and_roofline_of_every_model_and_device(tmp_path: Path) -> None:
+    """All models on three chips; all devices with a dense, a routed and an image model; metrics in turn."""
+    calls: list[tuple[str, list[Any]]] = []
+    for i, key in enumerate(MODELS):
+        for name, metrics in METRICS.items():
+            for j, device in enumerate(("H100", "T4", "nRF52840")):
+                calls.append((name, [key, device, metrics[(i + j) % len(metrics)], float(1 + 7 * (i % 3))]))
+    for i, key in enumerate(HARDWARE):
+        for j, model in enumerate(("Llama3_8B", "Mixtral_8x7B", "ResNet50")):
+            for name, metrics in METRICS.items():
+                calls.append((name, [model, key, metrics[(i + j) % len(metrics)], 4.0, "int8" if j == 2 else None]))
+            calls.append(("MLS_ROOFLINE", [model, key, "latency", 8.0]))
+    assert compare(calls, tmp_path) > len(calls) / 3
+
+
+def test_memory_and_roofline_in_every_format_and_metric(tmp_path: Path) -> None:
+    calls: list[tuple[str, list[Any]]] = []
+    for precision in PRECISIONS:
+        for device in ("H100", "B200", "MI300X", "RTX4090", "T4", "iPhone15Pro"):
+            calls.append(("MLS_ROOFLINE", ["Llama3_8B", device, None, 1.0, precision]))
+            calls.append(("MLS_ROOFLINE", ["MobileNetV2", device, "latency", 64.0, precision]))
+        calls.append(("MLS_MEMORY", ["Mistral_7B", "H100", "total", 4.0, 32768.0, precision]))
+    for metric in METRICS["MLS_ROOFLINE"]:
+        calls.append(("MLS_ROOFLINE", ["Llama3_8B", "H100", metric, 32.0, "fp8", 0.5, False, "seq_len = 8192"]))
+        calls.append(("MLS_ROOFLINE", ["Llama3_70B", "H100", metric]))
+    for metric in METRICS["MLS_MEMORY"]:
+        calls.append(("MLS_MEMORY", ["Llama3_70B", "H100", metric, 2.0, 8192.0, "fp8"]))
+    assert compare(calls, tmp_path) > len(calls) * 0.6
+
+
+def test_memory_and_roofline_refuse(tmp_path: Path) -> None:
+    """What only the add-in does, and what nobody can answer."""
+    model, device = "Llama3_8B", "H100"
+    odd: list[tuple[str, list[Any], str]] = [
+        ("MLS_ROOFLINE", ["Llama9", device], "model has no row Llama9"),
+        ("MLS_ROOFLINE", [model, "H999"], "hardware has no row H999"),
+        ("MLS_ROOFLINE", [model, device, "latncy"], "no such metric"),
+        ("MLS_ROOFLINE", [model, device, None, 0.5], "batch must be a whole number"),
+        ("MLS_ROOFLINE", [model, device, None, 1.0, "fp17"], "precision has no row fp17"),
+        ("MLS_ROOFLINE", [model, "A100", None, 1.0, "fp8"], "no fp8 rate on record"),
+        ("MLS_ROOFLINE", [model, device, None, 1.0, "fp8", 1.5], "efficiency must be"),
+        ("MLS_ROOFLINE", [model, device, None, 1.0, "fp8", 0.5, True], "training needs the add-in"),
+        ("MLS_ROOFLINE", [model, device, None, 1.0, "fp8", 0.5, "no"], "training needs the add-in"),
+        ("MLS_ROOFLINE", [model, device, None, 1.0, "fp8", 0.5, False, "stack = framework"], "options need the add-in"),
+        ("MLS_ROOFLINE", [model, device, None, 1.0, "fp8", 0.5, False, "seq_len = 0"], "options need the add-in"),
+        ("MLS_ROOFLINE", ["Llama3_70B", device, "latency"], "does not fit: needs 141"),
+        ("MLS_ROOFLINE", ["=1/0", device], ""),
+        ("MLS_MEMORY", [model, device, "total", 1.0, 4096.0, "fp16", False, "tp = 2"], "options need the add-in"),
+        ("MLS_MEMORY", [model, device, "total", 1.0, 4096.0, "fp16", True], "training needs the add-in"),
+    ]
+    found = answers([(name, arguments) for name, arguments, _ in odd], tmp_path)
+    for (name, arguments, words), cell in zip(odd, found, strict=True):
+        assert str(cell).startswith("#"), (name, arguments, cell)
+        assert words in str(cell), (name, arguments, cell)
 
 
 @pytest.mark.parametrize("field", ["title", "memory", "bandwidth", "tdp", "fp16", "fp8", "link"])

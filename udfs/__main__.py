@@ -6,6 +6,7 @@ mls-udfs config path/to/config.json
 mls-udfs libreoffice install
 mls-udfs doctor
 mls-udfs addin FOLDER
+mls-udfs lite FOLDER ADDRESS
 mls-udfs server FOLDER
 """
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from mlsysim import MlsysError, Models
 from mlsysim.registry import samples, sources, spec
 from mlsysim.tables import is_table
-from udfs import FUNCTIONS, Published, addin, libreoffice, server
+from udfs import FUNCTIONS, Published, addin, libreoffice, lite, server
 from udfs.doctor import examine
 from udfs.tools import metrics_table
 
@@ -52,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     excel = commands.add_parser("addin", help="write an add-in for Excel on Windows, ready for two clicks")
     excel.add_argument("folder", type=Path, help="a new folder")
     excel.add_argument("--interpreter", type=Path, help="python.exe of the users; this one unless said")
+    browser = commands.add_parser("lite", help="write a wheel and the lines for xlwings Lite (Windows, Mac, web)")
+    browser.add_argument("folder", type=Path, help="a new folder")
+    browser.add_argument("address", help="https address of the folder from which users will read the wheel")
     host = commands.add_parser("server", help="write a project folder for xlwings Server (which needs a licence)")
     host.add_argument("folder", type=Path, help="a new folder")
     given = parser.parse_args(argv)
@@ -71,6 +75,8 @@ def _run(given: argparse.Namespace) -> int:
         return _doctor()
     if given.command == "addin":
         return _written(lambda: addin.write(given.folder, given.interpreter), "The clicks that remain are in")
+    if given.command == "lite":
+        return _written(lambda: lite.write(given.folder, given.address), "Where the lines go is in")
     if given.command == "server":
         return _written(lambda: server.write(given.folder), "How to start it, and its licence, are in")
     if given.command == "help":

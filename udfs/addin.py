@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import xlwings
 from lxml import etree
 
+from mlsysim.errors import MlsysError
 from mlsysim.version import __version__
 
 MODULE = "udfs.mls"
@@ -40,7 +41,7 @@ Try =MLS_VERSION() in any cell: it answers {version}.  mls-udfs doctor says what
 """
 
 
-class AddinError(Exception):
+class AddinError(MlsysError):
     """One sentence on why there is no folder."""
 
 

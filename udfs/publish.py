@@ -9,7 +9,7 @@ Refusals are values, not exceptions: a sentence in the cell, and in a block only
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -212,7 +212,7 @@ def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:
             cells[j] = refusal(
                 f"{entry.excel}: {metric or 'the result'} comes out below {lowest:g}: facts contradict each other"
             )
-    if metric and hasattr(out, "feasible") and not _survives(metric, hint, out):
+    if metric and hasattr(out, "feasible") and not survives(metric, hint, getattr(out, "always", ())):
         fits = np.broadcast_to(np.asarray(out.feasible), size)
         for j in np.flatnonzero(~fits).tolist():
             cells[j] = refusal(_does_not_fit(out, j, size))
@@ -240,9 +240,10 @@ def _face(hint: Any, value: Any, size: int) -> list[Cell]:
     return [value if isinstance(value, float) else outward(value)] * size
 
 
-def _survives(metric: str, hint: Any, out: Any) -> bool:
+def survives(metric: str, hint: Any, always: Collection[str] = ()) -> bool:
+    """Whether a metric stays true of a plan that does not fit: words, flags, bytes, and what depends on no time."""
     unit = unit_of(hint)
-    kept = metric in _STATIC or metric in getattr(out, "always", ())
+    kept = metric in _STATIC or metric in always
     return kept or (unit is None and codes_of(hint) is None) or (unit is not None and unit.base == "B")
 
 

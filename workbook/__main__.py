@@ -17,7 +17,7 @@ from mlsysim.version import __version__
 from .errors import WorkbookError
 
 WORKLOADS = ("serving", "training", "both")
-FLAVOURS = ("xlwings", "lambda", "values")
+FLAVOURS = ("xlwings", "lite", "lambda", "values")
 CHECK_LINES = 40  # of faults that `check` prints without --all
 
 
@@ -54,8 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--hardware", metavar="A,B,C", help="accelerators that the options take")
     build.add_argument("--horizon", type=int, metavar="MONTHS", help="months of the plan, 1 to 120; 36 unless said")
     build.add_argument("--options", type=int, metavar="N", help="rows of the Options table, 1 to 8; 6 unless said")
-    build.add_argument("--flavour", choices=FLAVOURS, default="xlwings", help="live functions; frozen figures with "
-                       "LAMBDAs for Microsoft 365 without Python; or frozen figures alone")  # fmt: skip
+    build.add_argument("--flavour", choices=FLAVOURS, default="xlwings", help="live functions; the same in xlwings "
+                       "Lite; frozen figures with LAMBDAs for Microsoft 365; or frozen figures alone")  # fmt: skip
+    build.add_argument("--address", metavar="https://...", default="", help="with --flavour lite: the folder of the "
+                       "wheel that `mls-udfs lite` writes")  # fmt: skip
     build.add_argument("--force", action="store_true", help="replace an existing file; a copy of it is kept beside")
     build.set_defaults(run=_build)
 
@@ -142,7 +144,7 @@ def _build(arguments: argparse.Namespace) -> int:
     if not arguments.file.parent.is_dir():
         raise WorkbookError(f"{arguments.file.parent} is no folder; make it first, or name another file.")
     _keep(arguments.file, arguments.force)
-    left = build_flavour(arguments.file, plan, arguments.flavour, force=arguments.force)
+    left = build_flavour(arguments.file, plan, arguments.flavour, address=arguments.address, force=arguments.force)
     print(f"wrote {arguments.file}")
     return _report([f"{sheet}!{at}: {why}" for (sheet, at), why in left.items()], len(left))
 

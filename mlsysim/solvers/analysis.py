@@ -122,7 +122,7 @@ def _elasticities(model: Model, hardware: Device, fmt: Precision, work: Any, p: 
            for c, names in raised.items()}  # fmt: skip
     longer = (base.latency + p * base.latency_overhead) / base.latency
     out[Ceiling.overhead] = np.log(longer) / math.log(1 + p)
-    used = np.nan_to_num(base.efficiency_used, nan=1.0)  # unknown only where the time is
+    used = base.efficiency_used
     factor = np.where(np.asarray(used) * (1 + p) <= 1, 1 + p, 1 / (1 + p))
     start, after = (roofline(model, hardware, **{**work, "efficiency": e}) for e in (used, used * factor))
     out[Ceiling.efficiency] = _change(start, after, factor)

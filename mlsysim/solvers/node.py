@@ -139,7 +139,7 @@ def roofline(
         latency_compute=compute,
         latency_memory=memory,
         latency_overhead=overhead + 0.0 * latency,
-        efficiency_used=top.efficiency + 0.0 * latency,
+        efficiency_used=top.efficiency + 0.0 * footprint,  # known even where the time is not
         feasible=footprint <= room,
         shortfall=shortfall,
         latency_p10=latency * band.low,

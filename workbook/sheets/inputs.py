@@ -22,6 +22,7 @@ FLAVOUR_ROW = 7
 # word of the command line: for whom the file is, as it says itself
 FLAVOURS = {
     "xlwings": "Excel with the functions (xlwings), or LibreOffice",
+    "lite": "Excel with xlwings Lite (Windows, Mac, web)",
     "lambda": "Microsoft 365 without Python: figures frozen, functions as LAMBDAs",
     "values": "any Excel: figures frozen, no functions",
 }
