@@ -38,7 +38,8 @@ def _table(names: Iterable[str]) -> str:
 
     lines = ["| function | answers | unit |", "| --- | --- | --- |"]
     for function in (FUNCTIONS[name] for name in names):
-        lines.append(f"| `{call_text(function)}` | {function.summary} | {unit_text(function)} |")
+        call = f'<a id="{function.name.lower()}"></a>`{call_text(function)}`'
+        lines.append(f"| {call} | {function.summary} | {unit_text(function)} |")
     return "\n".join(lines)
 
 

@@ -308,6 +308,16 @@ def office_js() -> dict[str, Any]:
     return child("officejs", [*CALLS, PRICE, DATE], XLWINGS_ON_SERVER="true", XLWINGS_LICENSE_KEY="noncommercial")
 
 
+def test_help_leads_to_the_anchors_of_the_readme(office_js: dict[str, Any]) -> None:
+    """Where an organisation publishes the README; without its address there is no link."""
+    assert not any(f.get("helpUrl") for f in office_js["meta"]["functions"])
+    page = "https://example.com/README.html"
+    env = {"XLWINGS_ON_SERVER": "true", "XLWINGS_LICENSE_KEY": "noncommercial", "MLS_HELP_URL": page}
+    linked = {f["helpUrl"] for f in child("officejs", [], **env)["meta"]["functions"]}
+    anchors = re.findall(r'<a id="(\w+)"></a>', (CHILD.parents[1] / "README.md").read_text())
+    assert linked == {f"{page}#{anchor}" for anchor in anchors} == {f"{page}#{n.lower()}" for n in FUNCTIONS}
+
+
 @pytest.mark.parametrize("way", ["references", "values"])
 def test_classic_answers_alike(classic: dict[str, Any], way: str) -> None:
     for (name, arguments), got in zip(CALLS, classic[way], strict=False):

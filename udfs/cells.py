@@ -6,9 +6,11 @@ they hand over errors and dates; `plain` makes them alike.  Nothing here knows a
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import decimal
 import math
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,12 +19,30 @@ import numpy.typing as npt
 Cell: TypeAlias = float | str | bool | None
 Block: TypeAlias = list[list[Cell]]
 Objects: TypeAlias = npt.NDArray[np.object_]
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 REFUSED = "#MLS! "
 TEXT_LIMIT = 255  # longer text inside an array becomes #VALUE! in classic Excel
 _COM_ERROR = -2146828288  # classic Excel hands over errors raw as this plus the CVErr number
 _ERRORS = {2000: "#NULL!", 2007: "#DIV/0!", 2015: "#VALUE!", 2023: "#REF!", 2029: "#NAME?", 2036: "#NUM!", 2042: "#N/A"}
+_CODES = range(2000, 2101)  # of errors
+_SEQUENCES, _NUMBERS = {list, tuple}, {float, int}
 _EPOCH = dt.datetime(1899, 12, 30)  # day 0 of Excel's serial numbers from March 1900 on
+
+
+def as_array(value: Any) -> Objects | Floats:
+    """A cell or a range as `as_objects` gives it; a range that holds numbers only as float64, in one pass."""
+    if isinstance(value, (list, tuple)) and len(value) > 0:
+        rows = value if isinstance(value[0], (list, tuple)) else (value,)
+        if set(map(type, rows)) <= _SEQUENCES and len(set(map(len, rows))) == 1:
+            flat = list(chain.from_iterable(rows))
+            if len(flat) > 1 and set(map(type, flat)) <= _NUMBERS:
+                with contextlib.suppress(OverflowError):
+                    numbers = np.array(flat, dtype=np.float64)
+                    codes = (numbers >= _COM_ERROR + min(_CODES)) & (numbers <= _COM_ERROR + max(_CODES))
+                    if not codes.any():  # an error of classic Excel, or a number that looks like one
+                        return numbers.reshape(len(rows), -1)
+    return as_objects(value)
 
 
 def as_objects(value: Any) -> Objects:
@@ -48,7 +68,7 @@ def plain(cell: Any) -> Any:
         return cell
     if kind is int:
         code = cell - _COM_ERROR
-        return f"{_ERRORS.get(code, f'#ERROR {code}')}" if 2000 <= code <= 2100 else _as_float(cell)
+        return f"{_ERRORS.get(code, f'#ERROR {code}')}" if code in _CODES else _as_float(cell)
     if isinstance(cell, dict):  # Office.js entity: error, date or formatted number
         basic = cell.get("basicValue", "#ENTITY")
         return str(basic) if cell.get("type") == "Error" else plain(basic)
@@ -100,4 +120,5 @@ def outward(value: Any) -> Cell:
 
 def block(values: Objects) -> Cell | Block:
     """An array of cells as a scalar or a rectangular list of rows."""
-    return values.item() if values.ndim == 0 else [list(row) for row in values]
+    cells: Cell | Block = values.item() if values.ndim == 0 else values.tolist()
+    return cells

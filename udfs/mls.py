@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ import xlwings as xw
 from udfs import FUNCTIONS, Published
 from udfs.cells import REFUSED, Block, Cell
 
+HELP = os.environ.get("MLS_HELP_URL", "")  # where an organisation publishes the README: its anchors are the functions
 OFFICE_JS = xw.func.__module__.startswith("xlwings.pro.")
 
 
@@ -56,7 +58,10 @@ def _excel_function(published: Published) -> Callable[..., Cell | Block]:
     for argument in arguments:
         function = xw.arg(argument.name, "raw", doc=argument.help)(function)
     # Each runtime picks the keywords that it knows. xw.func must come last: classic xw.arg resets the category.
-    return xw.func(category=f"MLSYSIM {published.group}", call_in_wizard=True, volatile=False)(function)
+    keywords: dict[str, Any] = {"category": f"MLSYSIM {published.group}", "call_in_wizard": True, "volatile": False}
+    if HELP:
+        keywords["help_url"] = f"{HELP}#{published.name.lower()}"
+    return xw.func(**keywords)(function)
 
 
 def _in_office_js(answer: Cell | Block) -> Cell | Block:

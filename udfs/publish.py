@@ -9,12 +9,13 @@ Refusals are values, not exceptions: a sentence in the cell, and in a block only
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from mlsysim.catalogue import Entry, Param
 from mlsysim.errors import MlsysError, OutOfDomain, UnknownName
@@ -34,7 +35,11 @@ from .arguments import (
     wizard_help,
     words_of,
 )
-from .cells import Block, Cell, Objects, as_objects, block, is_blank, is_error, outward, refusal
+from .cells import Block, Cell, Floats, Objects, as_array, block, is_blank, is_error, outward, refusal
+
+Array: TypeAlias = npt.NDArray[Any]  # of float64, or of objects
+Index: TypeAlias = npt.NDArray[np.intp]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 # results that stay true of a plan that does not fit
 _STATIC = {
@@ -104,74 +109,107 @@ def publish(entry: Entry) -> Published:
 
 
 def _run(entry: Entry, params: tuple[Param, ...], cells: Sequence[Any]) -> Cell | Block:
-    arrays = [as_objects(options_cell(entry, p, c)) for p, c in zip(params, cells, strict=True)]
+    arrays: dict[str, Array] = {p.name: as_array(options_cell(entry, p, c)) for p, c in zip(params, cells, strict=True)}
     try:
-        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+        shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
     except ValueError:
-        shapes = "; ".join(
-            f"{p.name} {a.shape[0]} x {a.shape[1]}" for p, a in zip(params, arrays, strict=True) if a.ndim
-        )
+        shapes = "; ".join(f"{n} {a.shape[0]} x {a.shape[1]}" for n, a in arrays.items() if a.ndim)
         raise OutOfDomain(
             f"{entry.excel}: ranges must have equal sizes, or be a row and a column, got {shapes}"
         ) from None
     if shape == ():
-        cell = {p.name: a.item() for p, a in zip(params, arrays, strict=True)}
+        cell = {n: a.item() for n, a in arrays.items()}
         if str(cell.get("metric") or "").strip().casefold() == ALL:
             return _all_metrics(entry, params, cell)
     size = math.prod(shape)
-    columns = {p.name: np.broadcast_to(a, shape).reshape(size) for p, a in zip(params, arrays, strict=True)}
+    columns: dict[str, Array] = {n: np.broadcast_to(a, shape).reshape(size) if a.ndim else a for n, a in arrays.items()}
     answers = np.full(size, None, dtype=object)
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    words = [p.name for p in params if p.unit is None]
-    knobs = [p.name for p in params if p.unit is not None and p.default is None]  # blank: not the same as a number
-    for i in range(size):
-        key = tuple(columns[w][i] for w in words)
-        groups.setdefault((*key, *(is_blank(columns[k][i]) for k in knobs)), []).append(i)
-    for key, members in groups.items():
-        index = np.array(members)
-        numbers = {p.name: columns[p.name][index] for p in params if p.unit is not None}
-        _solve_group(entry, params, dict(zip(words, key, strict=False)), numbers, index, answers)
+    for index in _alike(params, columns, size):
+        words = {p.name: _first(columns[p.name], index) for p in params if p.unit is None}
+        numbers = {p.name: _at(columns[p.name], index) for p in params if p.unit is not None}
+        _solve_group(entry, params, words, numbers, index, answers)
     return block(answers.reshape(shape))
+
+
+def _alike(params: tuple[Param, ...], columns: Mapping[str, Array], size: int) -> Iterator[Index]:
+    """Elements by what cannot be one array: equal words, and knobs that are blank (not the same as a number)."""
+    keys: list[list[Any]] = []
+    for param in params:
+        column = columns[param.name]
+        if param.unit is None and column.ndim:
+            keys.append(column.tolist())
+        elif param.unit is not None and param.default is None and column.ndim and column.dtype == object:
+            keys.append([is_blank(cell) for cell in column])
+    if not keys:
+        yield np.arange(size)
+        return
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, key in enumerate(zip(*keys, strict=True)):
+        groups.setdefault(key, []).append(i)
+    yield from map(np.array, groups.values())
+
+
+def _first(column: Array, index: Index) -> Any:
+    return column[index[0]] if column.ndim else column.item()
+
+
+def _at(column: Array, index: Index) -> Array:
+    """The elements of a group; a single cell stays one."""
+    return column if not column.ndim or len(index) == len(column) else column[index]
 
 
 def _solve_group(
     entry: Entry,
     params: tuple[Param, ...],
     words: dict[str, Any],
-    numbers: dict[str, Objects],
-    index: np.ndarray[Any, np.dtype[np.intp]],
+    numbers: Mapping[str, Array],
+    index: Index,
     answers: Objects,
 ) -> None:
     """Answer the elements of `index`, which differ in numbers only; bad elements fail alone."""
     try:
         given, metric = words_of(entry, params, words)
+        for param in params:
+            if param.unit is not None and not numbers[param.name].ndim:
+                cell = numbers[param.name].item()
+                if param.required or not is_blank(cell):
+                    given[param.name] = number(entry, param, cell)
     except MlsysError as error:
         answers[index] = refusal(_named(entry, error))
         return
     good = np.ones(len(index), dtype=bool)
     for param in params:
-        if param.unit is None:
-            continue
-        column, value = numbers[param.name], np.zeros(len(index))
-        blanks = sum(is_blank(c) for c in column)
-        if blanks == len(column) and not param.required:
-            continue
-        if all(type(c) is float for c in column):  # the common case, in one pass
-            value = param.unit.from_face(column.astype(np.float64))
-            given[param.name] = value
-            suspects = np.flatnonzero(~param.unit.mask(value)).tolist()
-        else:
-            suspects = list(range(len(column)))
-        for j in suspects:
-            cell = column[j]
-            try:
-                value[j] = number(entry, param, cell)
-            except MlsysError as error:
-                good[j], answers[index[j]] = False, refusal(str(error))
-        given[param.name] = value
-    if good.any():
+        if param.unit is not None and numbers[param.name].ndim:
+            value = _column(entry, param, numbers[param.name], index, good, answers)
+            if value is not None:
+                given[param.name] = value
+    if good.all():
+        _call(entry, given, metric, index, answers)
+    elif good.any():
         kept = {n: v[good] if isinstance(v, np.ndarray) else v for n, v in given.items()}
         _call(entry, kept, metric, index[good], answers)
+
+
+def _column(entry: Entry, param: Param, column: Array, index: Index, good: Mask, answers: Objects) -> Floats | None:
+    """A column of numbers in base units, None where all are blank and need not be given; marks the bad elements."""
+    unit = param.unit
+    if unit is None:
+        raise TypeError(f"{param.name} has no unit")
+    if column.dtype == object and all(type(c) is float for c in column):
+        column = column.astype(np.float64)
+    if column.dtype == object:
+        if not param.required and all(is_blank(c) for c in column):
+            return None
+        value, suspects = np.zeros(len(index)), np.arange(len(index))
+    else:
+        value = unit.from_face(column)
+        suspects = np.flatnonzero(~unit.mask(value))
+    for j in suspects.tolist():
+        try:
+            value[j] = number(entry, param, column.item(j))
+        except MlsysError as error:
+            good[j], answers[index[j]] = False, refusal(str(error))
+    return value
 
 
 def _call(entry: Entry, given: dict[str, Any], metric: str, index: Any, answers: Objects) -> None:
@@ -194,28 +232,35 @@ def _call(entry: Entry, given: dict[str, Any], metric: str, index: Any, answers:
 
 def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:
     """The metric of a result for every element, in face units; what cannot happen is refused."""
-    cells = np.full(size, None, dtype=object)
     if metric and metric not in entry.metrics:  # the band of a figure that has none
-        cells[:] = NOT_VALIDATED
-        return cells
+        return _repeated(NOT_VALIDATED, size)
     hint = entry.metrics[metric] if metric else entry.returns
-    value = getattr(out, metric) if metric else out
-    cells[:] = _face(hint, value, size)
-    unit = unit_of(hint)
-    lowest = None if unit is None else float(unit.to_face(unit.low))
-    for j in range(size):
-        if isinstance(cells[j], float) and not math.isfinite(cells[j]) and metric.endswith(BAND):
-            cells[j] = NOT_VALIDATED
-        elif isinstance(cells[j], float) and not math.isfinite(cells[j]):
-            cells[j] = refusal(f"{entry.excel}: {_unknown(metric, out)}")
-        elif isinstance(cells[j], float) and lowest is not None and cells[j] < lowest:
-            cells[j] = refusal(
-                f"{entry.excel}: {metric or 'the result'} comes out below {lowest:g}: facts contradict each other"
-            )
+    cells = _face(hint, getattr(out, metric) if metric else out, size)
+    if cells.dtype == np.float64:
+        cells = _refused(entry, cells, metric, hint, out)
     if metric and hasattr(out, "feasible") and not survives(metric, hint, getattr(out, "always", ())):
         fits = np.broadcast_to(np.asarray(out.feasible), size)
         for j in np.flatnonzero(~fits).tolist():
             cells[j] = refusal(_does_not_fit(out, j, size))
+    return cells
+
+
+def _repeated(cell: Cell, size: int) -> Objects:
+    return np.full(size, cell, dtype=object)
+
+
+def _refused(entry: Entry, numbers: Floats, metric: str, hint: Any, out: Any) -> Objects:
+    """Numbers as cells; a sentence for what is no finite number, or below what its unit allows."""
+    unit = unit_of(hint)
+    lowest = -math.inf if unit is None else float(unit.to_face(unit.low))
+    unknown = ~np.isfinite(numbers)
+    below = ~unknown & (numbers < lowest)
+    cells = numbers.astype(object)
+    if unknown.any():
+        cells[unknown] = NOT_VALIDATED if metric.endswith(BAND) else refusal(f"{entry.excel}: {_unknown(metric, out)}")
+    if below.any():
+        named = metric or "the result"
+        cells[below] = refusal(f"{entry.excel}: {named} comes out below {lowest:g}: facts contradict each other")
     return cells
 
 
@@ -226,18 +271,21 @@ def _unknown(metric: str, out: Any) -> str:
     return f"{metric} is unknown: {getattr(out, 'needs', {}).get(metric, 'a fact that it needs is not on record')}"
 
 
-def _face(hint: Any, value: Any, size: int) -> list[Cell]:
+def _face(hint: Any, value: Any, size: int) -> Array:
+    """A result in face units, one for every element: numbers as float64, all else as cells."""
     unit, code = unit_of(hint), codes_of(hint)
     if isinstance(value, np.ndarray):
         flat = np.broadcast_to(value, size)
         if code is not None:
-            return [str(code(int(v))) for v in flat]
-        return (unit.to_face(flat) if unit else flat).tolist()  # type: ignore[no-any-return]
+            return np.array([str(code(int(v))) for v in flat], dtype=object)
+        if flat.dtype == bool:
+            return flat.astype(object)
+        return np.asarray(unit.to_face(flat) if unit else flat, dtype=np.float64)
     if code is not None:
-        return [str(code(int(value)))] * size
+        return _repeated(str(code(int(value))), size)
     if unit is not None:
         value = unit.to_face(value)
-    return [value if isinstance(value, float) else outward(value)] * size
+    return np.full(size, value) if isinstance(value, float) else _repeated(outward(value), size)
 
 
 def survives(metric: str, hint: Any, always: Collection[str] = ()) -> bool:

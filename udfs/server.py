@@ -25,6 +25,7 @@ Start it (put your key into .env first):
 Try it: http://127.0.0.1:8000/ says "ok"; /xlwings/custom-functions-meta lists the functions; /manifest is what an
 administrator gives to Excel.  Users need HTTPS: put it behind your own proxy, with your own sign-on.
 
+Set MLS_HELP_URL to the address at which you publish README.md, and Excel's help on a function opens its row there.
 In cells the functions bear the server's namespace: =XLWINGS.MLS_KVCACHE("Llama3_8B",4096,32), with _DEV outside "prod".
 Nothing of this was seen in Excel.
 """

@@ -164,8 +164,9 @@ def _judge(model: Model, hardware: Device) -> tuple[dict[int, _Judged], int, str
     else:
         out[2] = _Judged(need / GB, room / GB, "GB", f"capacity; {float(run.shortfall) / GB:.4g} GB are missing")
     wait = float(run.latency_overhead / run.latency)
-    launches = f"launches take {wait:.0%} of the step" if np.isfinite(wait) else ""
-    out[3] = _Judged(float(run.efficiency_used), 1.0, "share of peak", launches)
+    timed = np.isfinite(wait)
+    launches = f"launches take {wait:.0%} of the step" if timed else ""
+    out[3] = _Judged(float(run.efficiency_used) if timed else np.nan, 1.0, "share of peak", launches)
     if is_lm(model) and model.family in ATTENTION and (hardware.devices or 1) == 1:
         served = serving(model, hardware, seq_len=CONTEXT, precision=fmt)
         if served.feasible:
