@@ -86,6 +86,7 @@ from .solvers.software import efficiency, software
 from .solvers.streaming import streaming
 from .solvers.walls import walls
 from .solvers.why import why
+from .sweeps import sweep
 from .version import __version__
 
 __all__ = [
@@ -194,6 +195,7 @@ __all__ = [
     "straight_line",
     "streaming",
     "sustainability",
+    "sweep",
     "synthesis",
     "tail_latency",
     "tco",

@@ -110,6 +110,10 @@ class Registry(Mapping[str, T], Generic[T]):
             hint = f"did you mean {', '.join(keys)}?" if keys else known
             raise UnknownName(f"{self.name} has no {key!r}; {hint}{own}") from None
 
+    def __contains__(self, key: object) -> bool:
+        things, index = _load(self)
+        return isinstance(key, str) and (key in things or fold(key) in index)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._things)
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import OutOfDomain
+from .trace import Traced
 
 Real: TypeAlias = float | npt.NDArray[np.float64]
 Flag: TypeAlias = bool | npt.NDArray[np.bool_]
@@ -180,6 +181,10 @@ class Unit:
             return number
         if isinstance(value, str):
             return self.parse(value, where)
+        if isinstance(value, Traced):
+            if not self.mask(value):  # type: ignore[arg-type]
+                raise OutOfDomain(self._refusal(value.value, where))
+            return value
         array = as_floats(value, where)
         good = self.mask(array)
         if not good.all():

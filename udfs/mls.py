@@ -61,7 +61,8 @@ def _excel_function(published: Published) -> Callable[..., Cell | Block]:
     keywords: dict[str, Any] = {"category": f"MLSYSIM {published.group}", "call_in_wizard": True, "volatile": False}
     if HELP:
         keywords["help_url"] = f"{HELP}#{published.name.lower()}"
-    return xw.func(**keywords)(function)
+    registered: Callable[..., Cell | Block] = xw.func(**keywords)(function)
+    return registered
 
 
 def _in_office_js(answer: Cell | Block) -> Cell | Block:

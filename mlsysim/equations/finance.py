@@ -53,8 +53,8 @@ def annuity(*, price: Money, periods: Periods, rate: Share, residual_value: Mone
     >>> round(annuity(price=100_000, periods=36, rate=0.05 / 12), 2)
     2997.09
     """
-    some = np.where(np.asarray(rate) > 0, rate, 1.0)  # any figure where the formula is not used
-    factor = np.where(np.asarray(rate) > 0, some / -np.expm1(-periods * np.log1p(some)), 1 / periods)
+    some = np.where(rate > 0, rate, 1.0)  # any figure where the formula is not used
+    factor = np.where(rate > 0, some / -np.expm1(-periods * np.log1p(some)), 1 / periods)
     return (price - residual_value) * factor + residual_value * rate
 
 

@@ -64,9 +64,7 @@ def compression(
     supported = not (method == "pruning" and structured == "unstructured")
     stored: Real
     delta: Real
-    refuse_unless(
-        (method == "pruning") | (np.asarray(sparsity) == 0), f"compression: sparsity belongs to pruning, not {method}"
-    )
+    refuse_unless((method == "pruning") | (sparsity == 0), f"compression: sparsity belongs to pruning, not {method}")
     if student is not None and method != "distillation":
         raise OutOfDomain(f"compression: student belongs to distillation, not {method}")
     if method == "quantization":

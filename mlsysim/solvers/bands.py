@@ -7,6 +7,7 @@ generation or regime without rows is *extrapolated*: the band is widened, and sa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,11 @@ class Spread:
         """Keep this spread where a condition holds, else take another one."""
         pairs = ((self.low, other.low), (self.high, other.high), (self.status, other.status))
         return Spread(*(np.where(condition, a, b) for a, b in pairs))
+
+
+def repeated(status: Any, like: Real) -> Real:
+    """A word as often as a positive number has elements."""
+    return status + 0 * (like > 0)  # type: ignore[no-any-return]
 
 
 NOT_VALIDATED = Spread(np.nan, np.nan, Validation.not_validated)

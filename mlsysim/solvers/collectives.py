@@ -15,7 +15,7 @@ from ..equations.network import alltoall
 from ..errors import MissingFact, OutOfDomain
 from ..things import Device, Fleet, Model
 from ..units import ByteRate, Bytes, Count, Flag, Latency, Option, Real, Validity
-from .bands import NOT_VALIDATED, spread
+from .bands import NOT_VALIDATED, repeated, spread
 from .device import collective_time, joined, start_up
 from .workload import default, head_dim, kv_copies, refuse_unless
 
@@ -61,7 +61,7 @@ def expert_time(model: Model, layers: Real, total: float, message: Real, inside:
     copies = float(model.need("experts_per_token"))
     rate = np.where(inside, net.inside, net.across) * default("collective_efficiency")
     start = np.where(inside, start_up(across=False), start_up(across=True))
-    once = alltoall(workers=ep, message=message * copies, bandwidth=rate) + np.where(np.asarray(ep) > 1, start, 0.0)
+    once = alltoall(workers=ep, message=message * copies, bandwidth=rate) + np.where(ep > 1, start, 0.0)
     return 4 * moe * once
 
 
@@ -69,7 +69,7 @@ def context_time(
     model: Model, layers: Real, tokens: Real, width: float, inside: Flag, cp: Real, tp: Real, net: Links
 ) -> Real:
     """Ring attention: keys and values of every other rank pass by, forward once and backward twice [Liu 2023]."""
-    if np.all(np.asarray(cp) == 1):
+    if np.all(cp == 1):
         return 0.0 * tokens
     heads = float(model.need("kv_heads")) * kv_copies(model, tp) / tp
     pair = 2 * width * heads * head_dim(model) * tokens  # of one rank's tokens and heads
@@ -122,22 +122,22 @@ def collective(
         f"collective: devices / nodes must not exceed the {linked:g} devices that the links of {hardware.key} join; "
         "give nodes and port",
     )
-    if port is None and np.any(np.asarray(nodes) > 1):
+    if port is None and np.any(nodes > 1):
         raise MissingFact(
             "collective: more than one node needs port, the scale-out rate of one device, such as 50 GB/s"
         )
-    if port is not None and np.all(np.asarray(nodes) == 1):
+    if port is not None and np.all(nodes == 1):
         raise OutOfDomain("collective: port is the way between nodes; give nodes above 1 with it")
     net = Links(float(hardware.need("link")), 1.0 if port is None else port, in_switch)
     time = gradient_time(message, devices + 0.0, devices / nodes, net)
     ring = 2 * (devices - 1) / devices * message
     safe = np.where(time > 0, time, 1.0)  # one device: no traffic, no time
-    band = spread("all-reduce", hardware).where(np.asarray(nodes) == 1, NOT_VALIDATED)
+    band = spread("all-reduce", hardware).where(nodes == 1, NOT_VALIDATED)
     return CollectiveResult(
         time=time,
         bus_bandwidth=ring / safe,
-        algorithm_bandwidth=np.where(np.asarray(devices) > 1, message / safe, np.nan),
+        algorithm_bandwidth=np.where(devices > 1, message / safe, np.nan),
         time_p10=time * band.low,
         time_p90=time * band.high,
-        time_validity=band.status + 0 * np.asarray(devices, dtype=int),
+        time_validity=repeated(band.status, devices),
     )

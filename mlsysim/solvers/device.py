@@ -150,7 +150,7 @@ def collective_time(workers: Real, message: Real, link: Real, across: bool = Fal
     boost = default("collective_in_switch") if in_switch else 1.0
     ramp = 0.0 * message if across else np.minimum(message, default("collective_ramp", SIZE))
     once = allreduce(workers=workers, message=message + ramp, bandwidth=link * default("collective_efficiency") * boost)
-    return once + np.where(np.asarray(workers) > 1, start_up(across), 0.0)
+    return once + np.where(workers > 1, start_up(across), 0.0)
 
 
 def start_up(across: bool) -> float:

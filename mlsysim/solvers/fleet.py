@@ -31,7 +31,7 @@ from ..units import (
     Validity,
     ZeroStage,
 )
-from .bands import spread
+from .bands import repeated, spread
 from .collectives import all_reduce, context_time, expert_time, gradient_time, links, send
 from .device import Stack, calibrated, ceilings, one_chip, usable
 from .node import Recompute
@@ -190,7 +190,7 @@ def training(
         efficiency_used=top.efficiency + 0.0 * step,
         step_latency_total_p10=step * band.low,
         step_latency_total_p90=step * band.high,
-        step_latency_total_validity=band.status + 0 * np.asarray(batch, dtype=int),
+        step_latency_total_validity=repeated(band.status, batch),
     )
 
 
@@ -210,14 +210,14 @@ def _split(
     layers = float(model.layers or 1)
     refuse_unless(
         n % (tp * pp * cp) == 0,
-        f"training: tp x pp x cp must divide the {n:g} devices of {fleet.key}{_near(n, tp * pp * cp)}",
+        lambda: f"training: tp x pp x cp must divide the {n:g} devices of {fleet.key}{_near(n, tp * pp * cp)}",
     )
     refuse_unless(
         pp * interleave <= layers, f"training: pp x interleave must not exceed the {layers:g} layers of {model.key}"
     )
     if model.heads is not None:
         refuse_unless(model.heads % tp == 0, f"training: tp must divide the {model.heads:g} heads of {model.key}")
-    refuse_unless((interleave == 1) | (pp > 1), "training: interleave needs pp above 1")
+    refuse_unless(interleave == 1 | (pp > 1), "training: interleave needs pp above 1")
     dp = n / (tp * pp * cp)
     refuse_unless(dp % ep == 0, "training: ep must divide the data-parallel replicas, devices / (tp x pp x cp)")
     if model.family != "moe":
@@ -229,7 +229,7 @@ def _split(
     step = dp * micro
     refuse_unless(
         batch % step == 0,
-        f"training: batch must be a multiple of replicas x microbatch{_multiple(batch, step)}",
+        lambda: f"training: batch must be a multiple of replicas x microbatch{_multiple(batch, step)}",
     )
     if model.family not in ATTENTION:
         refuse_unless(

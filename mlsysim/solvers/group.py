@@ -76,7 +76,7 @@ class Group:
 
         No row has a mixture of experts, or a tuned server with weights narrower than its arithmetic.
         """
-        plain = np.all(np.asarray(self.pp) == 1) and np.all(np.asarray(self.ep) == 1)
+        plain = np.all(self.pp == 1) and np.all(self.ep == 1)
         usual = self.model.family == "transformer" and (self.stack == "llamacpp" or not self.precision.weight_only)
         return bool(plain) and usual and self.efficiency is None and self.bandwidth_efficiency is None
 
@@ -167,7 +167,7 @@ class Group:
 
     def _links(self, tokens: Real) -> Real:
         """Two all-reduces a layer, two all-to-alls a mixture layer, one hand-over a stage [Shoeybi 2019]."""
-        if np.all(np.asarray(self.devices) == 1):
+        if np.all(self.devices == 1):
             return 0.0 * tokens
         hidden, link = HIDDEN_BYTES * float(self.model.need("hidden")), self._link()
         share = link * default("collective_efficiency")
@@ -176,7 +176,7 @@ class Group:
         if self.model.family == "moe":
             message = hidden * local * float(self.model.need("experts_per_token"))
             once = alltoall(workers=self.ep, message=message, bandwidth=share)
-            start = np.where(np.asarray(self.ep) > 1, start_up(across=False), 0.0)
+            start = np.where(self.ep > 1, start_up(across=False), 0.0)
             total = total + 2 * float(self.model.moe_layers or self.layers) * (once + start)
         hop = hidden * local / share + start_up(across=False)
         return total + (self.pp - 1) * hop
@@ -217,7 +217,7 @@ def group(
         "devices beside those of tp, so a server of eight with experts spread has tp = 1 and ep = 8",
     )
     refuse_unless(
-        model.heads is None or np.all(float(model.heads) % tp == 0),
+        model.heads is None or float(model.heads) % tp == 0,
         f"{name}: tp must divide the {model.heads or 0:g} attention heads of {model.key}",
     )
     refuse_unless(pp <= float(model.need("layers")), f"{name}: pp must not exceed the layers of {model.key}")
@@ -227,6 +227,6 @@ def group(
             f"{name}: ep must divide the {model.experts:g} experts of {model.key}",
         )
     else:
-        refuse_unless(np.asarray(ep) == 1, f"{name}: ep must be 1, {model.key} has no experts")
+        refuse_unless(ep == 1, f"{name}: ep must be 1, {model.key} has no experts")
     kv = precision if kv_precision is None else Precision.of(kv_precision)
     return Group(model, hardware, precision, kv, tp, pp, ep, stack, efficiency, bandwidth_efficiency, reserve)

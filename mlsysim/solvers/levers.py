@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..catalogue import CATALOGUE, Entry, Param
-from ..errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments
+from ..errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments, raising
 from ..registry import Thing, fields
 from ..tables import is_table
 from ..units import Fraction, Real, Unit, codes_of, unit_of
@@ -130,7 +130,8 @@ def replaced(thing: Thing, path: str, value: Any) -> Thing:
 
 def measured(entry: Entry, given: Mapping[str, Any], metric: str) -> tuple[Any, Any]:
     """The number that a call answers with, and whether that can happen."""
-    out = entry.call(**given)
+    with raising():
+        out = entry.call(**given)
     return (getattr(out, metric), getattr(out, "feasible", True)) if metric else (out, True)
 
 

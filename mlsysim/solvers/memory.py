@@ -155,7 +155,7 @@ def _refuse_nonsense(
             "give training = TRUE with them"
         )
     if model.family not in ATTENTION:
-        refuse_unless((tp == 1) & (pp == 1), f"memory: tp and pp must be 1 for the {model.family} {model.key}")
+        refuse_unless(tp == 1 & (pp == 1), f"memory: tp and pp must be 1 for the {model.family} {model.key}")
         return
     refuse_unless(
         float(model.need("heads")) % tp == 0, f"memory: tp must divide the {model.heads:g} heads of {model.key}"

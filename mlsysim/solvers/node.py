@@ -28,7 +28,7 @@ from ..units import (
     ZeroStage,
     unit_of,
 )
-from .bands import Spread, spread
+from .bands import Spread, repeated, spread
 from .device import Stack, calibrated, ceilings, memory_time, usable
 from .trainer import FUSED, Work, regime_of, step_compute, training_flops
 from .workload import (
@@ -144,7 +144,7 @@ def roofline(
         shortfall=shortfall,
         latency_p10=latency * band.low,
         latency_p90=latency * band.high,
-        latency_validity=band.status + 0 * np.asarray(batch, dtype=int),
+        latency_validity=repeated(band.status, batch),
     )
 
 

@@ -31,6 +31,7 @@ from ..units import (
     TokenPrice,
     Validity,
 )
+from .bands import repeated
 from .device import Stack, joined
 from .operations import DEFAULT_SITE, KW, busy_power
 from .serving import throughput
@@ -203,5 +204,5 @@ def token_price(
         shortfall=got.shortfall + 0.0 * request,
         blended_p10=blended * got.tokens_per_s_per_device / got.tokens_per_s_per_device_p90,
         blended_p90=blended * got.tokens_per_s_per_device / got.tokens_per_s_per_device_p10,
-        blended_validity=got.tokens_per_s_per_device_validity + 0 * np.asarray(request, dtype=int),
+        blended_validity=repeated(got.tokens_per_s_per_device_validity, request),
     )

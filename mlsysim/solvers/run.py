@@ -36,7 +36,7 @@ from ..units import (
     Validity,
     ZeroStage,
 )
-from .bands import spread
+from .bands import repeated, spread
 from .fleet import training
 from .node import Recompute
 from .operations import KWH, accelerators, busy_power, idle_share, site_of, tco
@@ -148,7 +148,7 @@ def training_run(
         failures_per_node_day=failures_per_node_day,
     )
     refuse_unless(
-        np.asarray(faults.goodput) > 0,
+        (faults.goodput > 0),
         f"training_run: {fleet.key} fails about every {float(np.min(faults.mtbf)) / HOUR:.3g} h, and saves, recovery "
         "and rework take all its time; shorten save_time or recovery_time",
     )
@@ -189,7 +189,7 @@ def training_run(
         shortfall=step.shortfall + 0.0 * seconds,
         hours_p10=seconds * band.low,
         hours_p90=seconds * band.high,
-        hours_validity=band.status + 0 * np.asarray(seconds, dtype=int),
+        hours_validity=repeated(band.status, seconds),
     )
 
 

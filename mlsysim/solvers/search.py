@@ -168,7 +168,7 @@ def _legal(model: Model, fleet: Fleet, batch: float, cp: float, given: dict[str,
     legal = even & (dp % e == 0) & (experts % e == 0)
     # interleaving: equal chunks of the fullest stage (of 126 layers on 16 stages: 8), and micro-batches in whole rounds
     # of the stages [Narayanan 2021, section 2.2]
-    legal &= (v == 1) | ((pp > 1) & (np.ceil(layers / pp) % v == 0) & (pp * v <= layers) & (m % pp == 0))
+    legal &= (v == 1) | (pp > 1 & (np.ceil(layers / pp) % v == 0) & (pp * v <= layers) & (m % pp == 0))
     legal &= (zero == 0) | (dp > 1) | (stage is not None)
     if not legal.any():
         raise OutOfDomain(

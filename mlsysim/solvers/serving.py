@@ -35,7 +35,7 @@ from ..units import (
     Share,
     Validity,
 )
-from .bands import Spread, spread
+from .bands import Spread, repeated, spread
 from .device import MATRIX, Stack, datapath_bits
 from .group import Group, Step, group
 from .workload import cache_bytes, default, refuse_unless
@@ -141,10 +141,10 @@ def serving(
         efficiency_used=second.top("decode").efficiency + 0.0 * itl,
         itl_p10=itl * wait.low,
         itl_p90=itl * wait.high,
-        itl_validity=wait.status + 0 * np.asarray(batch, dtype=int),
+        itl_validity=repeated(wait.status, batch),
         ttft_p10=ttft * answer.low,
         ttft_p90=ttft * answer.high,
-        ttft_validity=answer.status + 0 * np.asarray(batch, dtype=int),
+        ttft_validity=repeated(answer.status, batch),
     )
 
 
@@ -172,9 +172,16 @@ def _speculative(
 
 
 def _binding(step: Step) -> Real:
-    parts = np.broadcast_arrays(step.compute, step.memory, step.network, step.overhead)
-    codes = np.array([Bottleneck.compute, Bottleneck.memory, Bottleneck.network, Bottleneck.overhead])
-    return np.asarray(codes[np.argmax(np.stack(parts), axis=0)])
+    """What takes the longest part of a step; of equals the first."""
+    most, word = step.compute, repeated(Bottleneck.compute, step.compute)
+    others = (
+        (step.memory, Bottleneck.memory),
+        (step.network, Bottleneck.network),
+        (step.overhead, Bottleneck.overhead),
+    )
+    for part, name in others:
+        most, word = np.maximum(most, part), np.where(part > most, name, word)
+    return word
 
 
 def _drafter(model: Model, draft: Model) -> Model:
@@ -189,7 +196,7 @@ def _drafter(model: Model, draft: Model) -> Model:
 
 def _itl_spread(group: Group, batch: Real, drafted: bool) -> Spread:
     """Batch 1 was measured with llama.cpp, larger batches with a tuned server; anything else is extrapolated."""
-    one, plain = np.asarray(batch) == BATCH_ONE, group.measured and not drafted
+    one, plain = (batch == BATCH_ONE), group.measured and not drafted
     if group.stack == "llamacpp":
         single = spread("decode-batch-1", group.hardware, plain)
         return single.where(one, spread("decode-batch-1", group.hardware, exact=False))
@@ -199,7 +206,7 @@ def _itl_spread(group: Group, batch: Real, drafted: bool) -> Spread:
 
 
 def _ttft_spread(group: Group, batch: Real, moved: bool) -> Spread:
-    one = np.asarray(batch) == BATCH_ONE
+    one = batch == BATCH_ONE
     key = "prefill-llamacpp" if group.stack == "llamacpp" else "first-token"
     known = spread(key, group.hardware, group.stack != "framework" and group.measured and not moved)
     return known.where(one, spread(key, group.hardware, exact=False))
@@ -298,7 +305,7 @@ def throughput(
         efficiency_used=one.top("decode").efficiency + 0.0 * rate,
         tokens_per_s_per_device_p10=rate / one.devices * band.low,
         tokens_per_s_per_device_p90=rate / one.devices * band.high,
-        tokens_per_s_per_device_validity=band.status + 0 * np.asarray(served, dtype=int),
+        tokens_per_s_per_device_validity=repeated(band.status, served),
     )
 
 
@@ -307,7 +314,7 @@ def _load_spread(group: Group, served: Real, fixed: bool) -> Spread:
     key = "throughput-fixed-batch" if fixed else "throughput-max-load"
     narrow = fixed or datapath_bits(group.precision) < MATRIX
     known = spread(key, group.hardware, group.stack == "tuned" and group.measured and narrow)
-    return spread(key, group.hardware, exact=False).where(np.asarray(served) == BATCH_ONE, known)
+    return spread(key, group.hardware, exact=False).where(served == BATCH_ONE, known)
 
 
 # ------------------------------------------------------------------ the cache alone

@@ -6,12 +6,13 @@ unit (image, sequence, query) as a sourced fact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..equations.transformer import kv_size, mla_size
-from ..errors import MissingFact, OutOfDomain
+from ..errors import COLLECTED, AllRefused, MissingFact, OutOfDomain
 from ..things import DEFAULTS, Model, Precision
 from ..units import Real, Unit
 
@@ -189,7 +190,13 @@ def lora_params(model: Model, rank: Real) -> Real:
     return rank * float(model.need("layers")) * (2 * (hidden + queries) + 2 * (hidden + keys))
 
 
-def refuse_unless(condition: Any, message: str) -> None:
-    """Raise `OutOfDomain` unless every element of `condition` holds."""
-    if not np.all(condition):
-        raise OutOfDomain(message)
+def refuse_unless(condition: Any, message: str | Callable[[], str]) -> None:
+    """Raise `OutOfDomain` unless every element of `condition` holds; a message that costs time is made only then."""
+    if np.all(condition):
+        return
+    text = message if isinstance(message, str) else message()
+    if (notes := COLLECTED.get()) is None:
+        raise OutOfDomain(text)
+    if not np.any(condition):
+        raise AllRefused(text)
+    notes.append((condition, text))
