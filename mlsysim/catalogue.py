@@ -7,19 +7,22 @@ README tables and worksheet headings follow from the signature; nothing is typed
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import numpy as np
 
 from .errors import OutOfDomain, WrongArguments
 from .fast import NOTHING, Fast
 from .nomenclature import text_of
-from .units import MANY, OPTION, Code, Unit, codes_of, notes, parts, typed_fields, unit_of
+from .record import Result, codes_in, plain_result
+from .units import MANY, OPTION, Unit, hints_of, notes, parts, typed_fields, unit_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,15 +103,26 @@ class Entry:
         return dict(typed_fields(self.returns)) if found else {}
 
 
-@dataclass(frozen=True)
-class Result:
-    """Base of every solver's record.  `memory` names the field that says how much memory is needed."""
-
-    memory: ClassVar[str] = ""
-    remedy: ClassVar[str] = ""
+CATALOGUE: dict[str, Entry] = {}  # of what is loaded; `catalogue` loads all
 
 
-CATALOGUE: dict[str, Entry] = {}
+def catalogue() -> dict[str, Entry]:
+    """Every entry by name, in the order of the files that hold them."""
+    _load_all()
+    return CATALOGUE
+
+
+@functools.cache
+def _load_all() -> None:
+    for package in ("equations", "solvers"):
+        for module in iter_modules([str(Path(__file__).with_name(package))]):
+            import_module(f"{__package__}.{package}.{module.name}")
+    for name in sorted(CATALOGUE, key=lambda n: _place(CATALOGUE[n].call)):
+        CATALOGUE[name] = CATALOGUE.pop(name)
+
+
+def _place(call: Any) -> tuple[str, int]:
+    return call.__module__, inspect.unwrap(call).__code__.co_firstlineno
 
 
 def equation(*cites: str, group: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -125,7 +139,7 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
     name = fn.__name__
     if name in CATALOGUE:
         raise TypeError(f"two catalogue entries are called {name}")
-    hints = get_type_hints(fn, include_extras=True)
+    hints = hints_of(fn)
     params = {p.name: Param(p.name, hints[p.name], p.default, text_of(name, p.name))
               for p in inspect.signature(fn).parameters.values()}  # fmt: skip
     units = {n: p.unit for n, p in params.items() if p.unit}
@@ -134,7 +148,7 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
     optional = {n for n, p in params.items() if p.default is None}
     required = [n for n, p in params.items() if p.required]
     names = tuple(params)
-    fast = Fast(fn, units, _codes)
+    fast = Fast(fn, units, codes_in)
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -158,7 +172,7 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
                 elif n in flags and not isinstance(value, bool | np.bool_):
                     raise OutOfDomain(f"{name}: {n} must be TRUE or FALSE, got {value!r}")
             checked[n] = value
-        result = _plain(fn(**checked))  # type: ignore[call-arg]
+        result = plain_result(fn(**checked))  # type: ignore[call-arg]
         if known is not None:
             fast.learn(*known, given)
         return result
@@ -167,26 +181,6 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
     CATALOGUE[name] = Entry(call, summary, tuple(params.values()), hints["return"], cites, group, wall)
     call.__doc__ = _with_parameters(inspect.getdoc(fn) or "", CATALOGUE[name])
     return call
-
-
-def _plain(out: Any) -> Any:
-    """0-d numpy values as Python values, words as words, also inside a result."""
-    if isinstance(out, Result):
-        kind: Any = type(out)
-        return kind(**{n: _word(code, getattr(out, n)) for n, code in _codes(kind).items()})
-    return _word(None, out)
-
-
-def _word(code: type[Code] | None, value: Any) -> Any:
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
-    return code(value) if code is not None and isinstance(value, int) else value
-
-
-@functools.cache
-def _codes(result: Any) -> dict[str, type[Code] | None]:
-    hints = get_type_hints(result, include_extras=True)
-    return {f.name: codes_of(hints[f.name]) for f in dataclasses.fields(result)}
 
 
 def _with_parameters(doc: str, entry: Entry) -> str:

@@ -20,10 +20,10 @@ from datetime import date
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_args, get_type_hints
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_args
 
 from .errors import MissingFact, OutOfDomain, UnknownName
-from .units import Unit, unit_of
+from .units import Unit, hints_of, unit_of
 
 DATA = Path(__file__).parent / "data"
 KINDS = ("datasheet", "paper", "measurement", "price-list", "derived", "estimate", "user")
@@ -225,7 +225,7 @@ def fields(kind: type[Thing]) -> dict[str, Any]:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind, include_extras=True)
+    hints = hints_of(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.name not in ("key", "title", "group", "facts")}
 
 

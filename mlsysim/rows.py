@@ -14,7 +14,7 @@ import pyarrow.parquet
 from .reducers import Chunk
 
 if TYPE_CHECKING:
-    from .sweep import Grid
+    from .grids import Grid
 
 
 def write_rows(grid: Grid, chunks: Iterable[Chunk], path: Path) -> None:

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from .catalogue import CATALOGUE
+from .catalogue import catalogue
 from .errors import OutOfDomain, WrongArguments
+from .grids import Grid, Partial, grid_of, run
 from .reducers import Reducer, State
-from .sweep import Grid, Partial, grid_of, run
 
 JOB = 16  # chunks of one job
 AHEAD = 4  # jobs handed out for each worker
@@ -47,7 +47,7 @@ class Swept:
         state = self.states[which]
         if "index" not in state:
             raise WrongArguments("sweep: this reducer keeps counts, not configurations; read `states`")
-        entry = CATALOGUE[self.grid.function]
+        entry = catalogue()[self.grid.function]
         rows = []
         for index in state["index"].tolist():
             at = self.grid.at(int(index))

@@ -3,7 +3,7 @@
 A solver that returns a `Table` becomes an Excel function without `metric`: it spills a header row and one row per
 element of its columns.  A parameter marked ``Many[Site]`` takes a range of keys, or text with semicolons between them::
 
-    @dataclass(frozen=True)
+    @record
     class Plans(Table):
         tp: Count  # a numpy array over the rows
         step_latency_total: Duration
@@ -13,14 +13,15 @@ element of its columns.  A parameter marked ``Many[Site]`` takes a range of keys
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .catalogue import Entry, Result
+from .catalogue import Entry
 from .errors import OutOfDomain
+from .record import Result, record
 from .registry import split_list
 from .units import MANY, Real
 
@@ -30,7 +31,7 @@ _Made = TypeVar("_Made", covariant=True)
 Many = Annotated[Sequence[_T | str] | str, MANY]  # marks a parameter that names several things
 
 
-@dataclass(frozen=True)
+@record
 class Table(Result):
     """Base of a result with rows: its fields are columns, arrays of equal length, in the order shown."""
 

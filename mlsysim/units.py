@@ -12,14 +12,15 @@ Nothing here knows what the numbers are used for; the list of quantities stands 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import re
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction as Exact
 from functools import cache
-from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -233,31 +234,51 @@ def as_floats(value: Any, where: str) -> npt.NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def notes(hint: Any) -> Iterator[Any]:
+@cache
+def notes(hint: Any) -> tuple[Any, ...]:
     """What a type is annotated with, at any depth of ``Annotated`` and ``X | None``."""
     if get_origin(hint) is Annotated:
-        yield from hint.__metadata__
-        yield from notes(hint.__origin__)
-    elif type(None) in get_args(hint):
-        for part in get_args(hint):
-            yield from notes(part)
+        return (*hint.__metadata__, *notes(hint.__origin__))
+    if type(None) in get_args(hint):
+        return tuple(note for part in get_args(hint) for note in notes(part))
+    return ()
 
 
-def parts(hint: Any) -> Iterator[Any]:
+@cache
+def parts(hint: Any) -> tuple[Any, ...]:
     """A type and all that it is made of, outermost first."""
-    yield hint
-    for part in get_args(hint):
-        yield from parts(part)
+    return (hint, *(inner for part in get_args(hint) for inner in parts(part)))
 
 
+@cache
 def unit_of(hint: Any) -> Unit | None:
     """The Unit that a type carries, or None."""
     return next((n for n in notes(hint) if isinstance(n, Unit)), None)
 
 
+@cache
 def codes_of(hint: Any) -> type[Code] | None:
     """The `Code` class of a result that is a word, or None."""
     return next((n for n in notes(hint) if isinstance(n, type) and issubclass(n, Code)), None)
+
+
+def hints_of(thing: Any) -> dict[str, Any]:
+    """The annotations of a function or class as types: `typing.get_type_hints` without what we never write."""
+    if not isinstance(thing, type):
+        return _evaluated(thing.__annotations__, thing.__globals__)
+    out: dict[str, Any] = {}
+    for kind in reversed(thing.__mro__):
+        out |= _evaluated(inspect.get_annotations(kind), vars(sys.modules[kind.__module__]))
+    return out
+
+
+def _evaluated(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    return {n: eval(_code(text), names) if isinstance(text, str) else text for n, text in annotations.items()}
+
+
+@cache
+def _code(text: str) -> Any:
+    return compile(text, "<annotation>", "eval")
 
 
 class Code(IntEnum):
@@ -374,5 +395,5 @@ Validity = Annotated[Real, Validation]
 @cache  # asked for at every call of a function, and slow to find out
 def typed_fields(kind: type) -> dict[str, Any]:
     """The fields of a record with their types, quantities included."""
-    hints = get_type_hints(kind, include_extras=True)
+    hints = hints_of(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind)}

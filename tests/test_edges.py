@@ -11,8 +11,9 @@ import pytest
 from edge_cases import CASES, CHIP, DAY, LM, OWN, SOLVERS, THINGS, USUAL, YEAR
 
 import mlsysim as m
-from mlsysim.catalogue import CATALOGUE, Entry, Param, Result
+from mlsysim.catalogue import CATALOGUE, Entry, Param
 from mlsysim.errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments
+from mlsysim.record import Result
 from mlsysim.tables import Table
 from mlsysim.units import Code
 

@@ -85,7 +85,7 @@ def alike(seen: Any, right: Any) -> bool:
     if isinstance(right, str) and right.startswith(REFUSED):
         return isinstance(seen, str) and seen.startswith("#")
     if isinstance(right, float):
-        return isinstance(seen, (int, float)) and math.isclose(float(seen), right, rel_tol=REL, abs_tol=0.0)
+        return isinstance(seen, (int, float)) and math.isclose(float(seen), right, rel_tol=REL, abs_tol=1e-300)
     return bool(seen == right)
 
 

@@ -20,8 +20,8 @@ import pytest
 import mlsysim
 from mlsysim import CATALOGUE, MlsysError, sweep
 from mlsysim import sweeps as running
+from mlsysim.grids import Grid, grid_of, run
 from mlsysim.reducers import Best, Front, Histogram
-from mlsysim.sweep import Grid, grid_of, run
 
 AXES: dict[str, Any] = {
     "model": ["Llama3_8B", "Llama3_70B"], "hardware": ["H100", "A100"], "precision": ["fp16", "fp8"],

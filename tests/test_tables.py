@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from mlsysim import OutOfDomain, UnknownName
 from mlsysim.catalogue import CATALOGUE, solver
+from mlsysim.record import record
 from mlsysim.tables import Many, Table, Texts, is_table, single, things_of
 from mlsysim.things import Site
 from mlsysim.units import Binding, Bottleneck, Count, Days, Duration, Electricity, Flag, Option
@@ -20,7 +20,7 @@ from workbook.sheets.functions import call_text, unit_text
 from workbook.units import unit_of_call
 
 
-@dataclass(frozen=True)
+@record
 class Rows(Table):
     """A table with every kind of column."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from fractions import Fraction as Exact
 from typing import Any
 
@@ -16,7 +17,11 @@ from mlsysim.errors import OutOfDomain
 from mlsysim.units import Bottleneck, Unit, as_floats, codes_of, read, unit_of
 
 QUANTITIES: dict[str, Unit] = {
-    name: unit for name in dir(units) if name[0].isupper() and (unit := unit_of(getattr(units, name))) is not None
+    name: unit
+    for name in dir(units)
+    if name[0].isupper()
+    and isinstance(thing := getattr(units, name), Hashable)
+    and (unit := unit_of(thing)) is not None
 }
 
 

@@ -26,8 +26,8 @@ import numpy as np
 from openpyxl.formula import Tokenizer
 from openpyxl.formula.tokenizer import Token
 
-from mlsysim.catalogue import CATALOGUE, Entry, Param
-from mlsysim.errors import WrongArguments
+from mlsysim import CATALOGUE, WrongArguments
+from mlsysim.catalogue import Entry, Param
 from mlsysim.units import SYMBOLS, Unit, unit_of
 from workbook.whitelist import is_area
 

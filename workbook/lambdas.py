@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 
-from mlsysim.catalogue import CATALOGUE, Entry
+from mlsysim import CATALOGUE
+from mlsysim.catalogue import Entry
 from mlsysim.solvers.workload import ATTENTION
 from mlsysim.tables import is_table
 from mlsysim.units import unit_of

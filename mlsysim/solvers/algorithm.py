@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..errors import MissingFact, OutOfDomain
+from ..record import Result, record
 from ..things import DEFAULTS, Device, Model, Precision
 from ..units import Bits, Change, Count, Flag, Gigabytes, Option, Percent, Ratio, Real, Share
 from .device import ceilings
@@ -20,7 +20,7 @@ Pattern = Literal["unstructured", "structured", "2:4"]
 GB = 1e9
 
 
-@dataclass(frozen=True)
+@record
 class CompressionResult(Result):
     """Size, speed and accuracy of the compressed model against its baseline."""
 

@@ -7,12 +7,12 @@ synthesis  : t' = t - launches;  bandwidth = traffic / (t' x share reached),  pe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
+from ..record import Result, record
 from ..things import Device, Model, Precision
 from ..units import (
     ByteRate,
@@ -51,7 +51,7 @@ class Ceiling(Code):
 BindingCeiling = Annotated[Real, Ceiling]
 
 
-@dataclass(frozen=True)
+@record
 class SensitivityResult(Result):
     """Elasticities of the time of one inference step; negative where more is faster."""
 
@@ -149,7 +149,7 @@ _CLOSE = 1e-9
 _FASTEST, _WIDEST = (u.high for u in map(unit_of, (FlopRate, ByteRate)) if u is not None)
 
 
-@dataclass(frozen=True)
+@record
 class SynthesisResult(Result):
     """The least device that reaches a target time, and what asks for it."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.queueing import allen_cunneen, erlang_c
+from ..record import Result, record
 from ..things import Device, Model, Precision
 from ..units import Bytes, Count, Flag, Fraction, Latency, Option, Rate, Ratio, Real, Share, Throughput
 from .device import Stack
@@ -22,7 +22,7 @@ ALMOST = 1 - 1e-9
 Grid = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@record
 class BatchLimitResult(Result):
     """The largest batch within the bound, and what its requests wait for; where none is, the quickest batch."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.paging import mean_length, mean_pages
 from ..errors import OutOfDomain
+from ..record import Result, record
 from ..things import Device, Model, Precision
 from ..units import Bytes, Count, Flag, Fraction, Latency, Length, Option, Rate, Ratio, Real, Share, Tokens
 from .device import Stack, usable
@@ -21,7 +21,7 @@ _HALVINGS = 100
 _FLAT = 1e7  # length_scale over seq_len from which on every request has the full length, to rounding
 
 
-@dataclass(frozen=True)
+@record
 class BatchingResult(Result):
     """Requests in flight on one server (all tensor-parallel devices together), paged against reserved."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.queueing import allen_cunneen
 from ..errors import OutOfDomain
+from ..record import Result, record
 from ..things import Device, Model, Node, Precision, Rack, Site
 from ..units import (
     Bytes,
@@ -41,7 +41,7 @@ MANY = 2.0**40  # groups; more are never bought
 MOST_PLACES = 1e6  # as many servers as a queue takes
 
 
-@dataclass(frozen=True)
+@record
 class CapacityResult(Result):
     """Servers for a load.  Power and racks count all servers, spares too, as if all were busy."""
 

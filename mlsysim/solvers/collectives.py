@@ -10,9 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.network import alltoall
 from ..errors import MissingFact, OutOfDomain
+from ..record import Result, record
 from ..things import Device, Fleet, Model
 from ..units import ByteRate, Bytes, Count, Flag, Latency, Option, Real, Validity
 from .bands import NOT_VALIDATED, repeated, spread
@@ -87,7 +88,7 @@ def gradient_time(message: Real, replicas: Real, replicas_per_node: Real, net: L
 # ------------------------------------------------------------------ one all-reduce, as it is measured
 
 
-@dataclass(frozen=True)
+@record
 class CollectiveResult(Result):
     """An all-reduce as a benchmark times it."""
 

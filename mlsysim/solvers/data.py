@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations import topology as shape
+from ..record import Result, record
 from ..units import (
     ByteRate,
     Bytes,
@@ -36,7 +36,7 @@ class DataPath(Code):
     network = 1
 
 
-@dataclass(frozen=True)
+@record
 class IngestionResult(Result):
     """Supply of training data against its demand."""
 
@@ -75,7 +75,7 @@ def ingestion(
     )
 
 
-@dataclass(frozen=True)
+@record
 class TransformationResult(Result):
     """Preparation of one batch against one accelerator step."""
 
@@ -118,7 +118,7 @@ def transformation(
 Kind = Literal["fat_tree", "dragonfly", "ring", "torus_2d", "torus_3d", "hypercube", "full_mesh"]
 
 
-@dataclass(frozen=True)
+@record
 class TopologyResult(Result):
     """Bandwidth of one node and of all when everybody talks across the middle, and mean distance."""
 

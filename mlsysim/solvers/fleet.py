@@ -7,13 +7,13 @@ all-gather inside.  Everything is per device; the slowest (largest) pipeline sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.network import bubble
+from ..record import Result, record
 from ..things import Fleet, Model, Precision
 from ..units import (
     Bytes,
@@ -42,7 +42,7 @@ BACKWARD = 2 / 3  # of a step's compute
 MEASURED_BUBBLE = 0.25  # the plans that were measured idle less
 
 
-@dataclass(frozen=True)
+@record
 class DistributedResult(Result):
     """One optimizer step of the whole fleet; memory is that of the fullest device."""
 
@@ -217,7 +217,7 @@ def _split(
     )
     if model.heads is not None:
         refuse_unless(model.heads % tp == 0, f"training: tp must divide the {model.heads:g} heads of {model.key}")
-    refuse_unless(interleave == 1 | (pp > 1), "training: interleave needs pp above 1")
+    refuse_unless((interleave == 1) | (pp > 1), "training: interleave needs pp above 1")
     dp = n / (tp * pp * cp)
     refuse_unless(dp % ep == 0, "training: ep must divide the data-parallel replicas, devices / (tp x pp x cp)")
     if model.family != "moe":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..catalogue import CATALOGUE, Entry, Param
+from ..catalogue import Entry, Param, catalogue
 from ..errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments, raising
 from ..registry import Thing, fields
 from ..tables import is_table
@@ -46,9 +46,9 @@ def entry_of(what: Entry | str | Callable[..., Any]) -> Entry:
         return what
     name = what if isinstance(what, str) else getattr(what, "__name__", "")
     key = name.strip().casefold().removeprefix("mls_")
-    if key not in CATALOGUE:
-        raise UnknownName(f"the catalogue has no function {name!r}; it has {', '.join(sorted(CATALOGUE))}")
-    return CATALOGUE[key]
+    if key not in catalogue():
+        raise UnknownName(f"the catalogue has no function {name!r}; it has {', '.join(sorted(catalogue()))}")
+    return catalogue()[key]
 
 
 def metric_of(entry: Entry, metric: str | None) -> str:

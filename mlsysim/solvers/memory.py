@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..errors import OutOfDomain
+from ..record import Result, record
 from ..things import Device, Model, Precision
 from ..units import Bytes, Count, Flag, Option, Ratio, Real, Share, ZeroStage
 from .device import usable
@@ -29,7 +29,7 @@ from .workload import (
 FP32 = 4.0  # bytes
 
 
-@dataclass(frozen=True)
+@record
 class MemoryResult(Result):
     """Bytes of one device by purpose, against what a program can use."""
 
@@ -155,7 +155,7 @@ def _refuse_nonsense(
             "give training = TRUE with them"
         )
     if model.family not in ATTENTION:
-        refuse_unless(tp == 1 & (pp == 1), f"memory: tp and pp must be 1 for the {model.family} {model.key}")
+        refuse_unless((tp == 1) & (pp == 1), f"memory: tp and pp must be 1 for the {model.family} {model.key}")
         return
     refuse_unless(
         float(model.need("heads")) % tp == 0, f"memory: tp must divide the {model.heads:g} heads of {model.key}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..errors import OutOfDomain
+from ..record import Result, record
 from ..things import Device, Model, Precision
 from ..units import (
     Binding,
@@ -47,7 +47,7 @@ from .workload import (
 Recompute = Literal["none", "selective", "full"]
 
 
-@dataclass(frozen=True)
+@record
 class PerformanceProfile(Result):
     """One step of one device: inference of one unit per sample, or one training step."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.economics import activity_power, carbon
 from ..equations.economics import gpu_hour as cost_per_hour
 from ..errors import MissingFact, OutOfDomain
+from ..record import Result, record
 from ..things import DEFAULTS, Fleet, Node, Site
 from ..units import (
     HOURS_PER_YEAR,
@@ -74,7 +73,7 @@ def accelerators(fleet: Fleet) -> float:
     return float(fleet.nodes) * float(fleet.node.devices) * float(fleet.node.device.devices or 1)
 
 
-@dataclass(frozen=True)
+@record
 class PowerResult(Result):
     """Power of a fleet: IT equipment, and the whole site with its overhead."""
 
@@ -100,7 +99,7 @@ def power(fleet: Fleet | str, *, utilisation: Share = 1, datacenter: Option[Site
     )
 
 
-@dataclass(frozen=True)
+@record
 class SustainabilityResult(Result):
     """Energy, carbon and water of a fleet over a period."""
 
@@ -149,7 +148,7 @@ def sustainability(
     )
 
 
-@dataclass(frozen=True)
+@record
 class EconomicsResult(Result):
     """Cost of a fleet over a period: depreciation plus running costs, undiscounted and before tax."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.economics import token_cost
 from ..errors import MissingFact, OutOfDomain
+from ..record import Result, record
 from ..things import NODES, Device, Model, Node, Precision, Site
 from ..units import (
     Bytes,
@@ -64,7 +64,7 @@ def server(hardware: Device, node: Node | str | None) -> Node:
     return Node(key=title, title=title, device=hardware, devices=size)
 
 
-@dataclass(frozen=True)
+@record
 class PowerBudgetResult(Result):
     """Whole servers that a site can feed."""
 
@@ -124,7 +124,7 @@ def power_budget(
 # ------------------------------------------------------------------ what tokens cost
 
 
-@dataclass(frozen=True)
+@record
 class TokenPriceResult(Result):
     """Price of tokens from the cost of device time; all in USD per token of the kind named."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.queueing import erlang_c, waiting_and_phase
+from ..record import Result, record
 from ..units import (
     Count,
     DailyRate,
@@ -29,7 +29,7 @@ PERCENTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _HALVINGS = 64  # the bracket shrinks to the last digits of a float
 
 
-@dataclass(frozen=True)
+@record
 class QueueResult(Result):
     """What every queue answers, stable or not; `shortfall` counts the servers that are missing."""
 
@@ -44,7 +44,7 @@ class QueueResult(Result):
         )
 
 
-@dataclass(frozen=True)
+@record
 class TailLatencyResult(QueueResult):
     """Response times (waiting and service together) of a pool of replicas."""
 
@@ -125,7 +125,7 @@ def _percentiles(waits: Real, mean_wait: Real, service: Real, cv: Real) -> Real:
     return found
 
 
-@dataclass(frozen=True)
+@record
 class JobQueueResult(QueueResult):
     """Waiting for a slot of a shared cluster."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
+from ..record import Result, record
 from ..things import Device, Model, Precision
 from ..units import Bytes, Count, Duration, Energy, Flag, Fraction, Latency, Option, Real, Share
 from .device import Stack
@@ -15,7 +15,7 @@ from .serving import serving
 from .workload import default
 
 
-@dataclass(frozen=True)
+@record
 class ReasoningResult(Result):
     """One query (or a batch of equal ones) with a chain of thought."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.reliability import checkpoint_interval
 from ..equations.reliability import mtbf as mean_time_between_failures
 from ..errors import MissingFact, OutOfDomain
+from ..record import Result, record
 from ..things import COMPONENTS, Fleet, Model, Node, Precision
 from ..units import (
     ByteRate,
@@ -32,7 +32,7 @@ from .workload import default, training_state, weight_bytes
 MEASURED_NODE = 8  # accelerators of the servers on which the default rate was measured
 
 
-@dataclass(frozen=True)
+@record
 class ReliabilityResult(Result):
     """What failures and checkpoints leave of the time of one job on the whole fleet."""
 
@@ -107,7 +107,7 @@ Optimizer = Literal["adam", "sgd", "none"]
 _MOMENTUM = 4.0  # bytes per parameter of SGD's momentum; Adam keeps two such moments
 
 
-@dataclass(frozen=True)
+@record
 class CheckpointResult(Result):
     """One checkpoint, and what the saves cost."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.economics import activity_power, carbon
 from ..errors import OutOfDomain
+from ..record import Result, record
 from ..things import Fleet, Model, Precision, Site
 from ..units import (
     Bytes,
@@ -48,7 +48,7 @@ HOUR = 3600.0
 LONGEST = 36500 * 86400.0  # of what `tco` prices
 
 
-@dataclass(frozen=True)
+@record
 class TrainingRunResult(Result):
     """A whole run; `hours` is wall-clock time with failures and checkpoints, `mfu` that of a step."""
 

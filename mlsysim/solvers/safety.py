@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
+from ..record import Result, record
 from ..things import DEFAULTS
 from ..units import Delta, Epsilon, Factor, Fraction, Hours, Option
 from .workload import default
 
 
-@dataclass(frozen=True)
+@record
 class SafetyResult(Result):
     """Training time with differential privacy, as a range, and data for a small subgroup."""
 

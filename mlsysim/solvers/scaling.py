@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.scaling import chinchilla_loss, chinchilla_optimum, powerlaw_params
 from ..equations.transformer import chinchilla_params
 from ..errors import OutOfDomain
+from ..record import Result, record
 from ..units import Approach, Flops, Option, Params, Ratio, Real, Tokens, TokenVolume
 from .workload import default, refuse_unless
 
@@ -19,7 +19,7 @@ _TERMS = ("irreducible", "param_scale", "param_exponent", "token_scale", "token_
 _HALVINGS = 80
 
 
-@dataclass(frozen=True)
+@record
 class ScalingResult(Result):
     """A compute-optimal model and its data."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from ..catalogue import solver
 from ..errors import OutOfDomain
+from ..record import record
 from ..tables import Many, Table, Texts, single, things_of
 from ..things import Fleet, Model, Precision, Site
 from ..units import (
@@ -44,7 +44,7 @@ GB = 1e9
 Column = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@record
 class Plans(Table):
     """Parallel plans that fit, fastest first; one row for each split into tp, pp and ep."""
 
@@ -168,7 +168,7 @@ def _legal(model: Model, fleet: Fleet, batch: float, cp: float, given: dict[str,
     legal = even & (dp % e == 0) & (experts % e == 0)
     # interleaving: equal chunks of the fullest stage (of 126 layers on 16 stages: 8), and micro-batches in whole rounds
     # of the stages [Narayanan 2021, section 2.2]
-    legal &= (v == 1) | (pp > 1 & (np.ceil(layers / pp) % v == 0) & (pp * v <= layers) & (m % pp == 0))
+    legal &= (v == 1) | ((pp > 1) & (np.ceil(layers / pp) % v == 0) & (pp * v <= layers) & (m % pp == 0))
     legal &= (zero == 0) | (dp > 1) | (stage is not None)
     if not legal.any():
         raise OutOfDomain(
@@ -208,7 +208,7 @@ def _nothing_fits(model: Model, fleet: Fleet, column: dict[str, Column], reserve
 # ------------------------------------------------------------------ placement
 
 
-@dataclass(frozen=True)
+@record
 class Placements(Table):
     """What differs between sites over the period, cheapest first."""
 

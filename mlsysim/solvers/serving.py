@@ -8,14 +8,14 @@ Decode adds its parts: kernels of a step alternate, and measured steps add up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..equations.serving import speculation
 from ..errors import MissingFact, OutOfDomain
+from ..record import Result, record
 from ..things import Device, Model, Precision
 from ..units import (
     Binding,
@@ -43,7 +43,7 @@ from .workload import cache_bytes, default, refuse_unless
 BATCH_ONE = 1  # measured apart from larger batches
 
 
-@dataclass(frozen=True)
+@record
 class ServingResult(Result):
     """Latency of both phases of serving a batch, and the memory of the whole group."""
 
@@ -215,7 +215,7 @@ def _ttft_spread(group: Group, batch: Real, moved: bool) -> Spread:
 # ------------------------------------------------------------------ at load
 
 
-@dataclass(frozen=True)
+@record
 class ThroughputResult(Result):
     """What one group delivers when requests never run out."""
 

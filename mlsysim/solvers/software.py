@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..errors import MissingFact, OutOfDomain
+from ..record import Result, record
 from ..things import DEFAULTS, Device, Model, Precision
 from ..units import Count, FlopRate, Fraction, Latency, Option, Real, Share
 from .device import MATRIX, calibrated, ceilings, datapath_bits, one_chip
@@ -30,7 +31,7 @@ Level = Literal["low", "typical", "high"]
 _SCORE_PASSES = 4  # unfused attention writes and reads the scores, and again their softmax
 
 
-@dataclass(frozen=True)
+@record
 class SoftwareResult(Result):
     """Where the time of one step goes; mfu, kernel_loss, memory_stall and overhead_share add up to one."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..catalogue import Result, solver
+from ..catalogue import solver
 from ..errors import MissingFact, OutOfDomain
+from ..record import Result, record
 from ..things import Device, Model, Precision
 from ..units import (
     Binding,
@@ -31,7 +31,7 @@ from .workload import activation_traffic, cache_bytes, default, forward_flops, i
 Phase = Literal["decode", "prefill"]
 
 
-@dataclass(frozen=True)
+@record
 class StreamingResult(Result):
     """One pass over all layers, each computed while the next one's weights arrive."""
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..catalogue import CATALOGUE, solver
+from ..catalogue import catalogue, solver
 from ..errors import MissingFact, WrongArguments
+from ..record import record
 from ..tables import Table, Texts
 from ..things import WALLS, Device, Model, Precision
 from ..units import Count, Flag
@@ -53,7 +54,7 @@ BINDS = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Walls(Table):
     """One row for each wall; `value` and `limit` are in `unit`, `headroom` is the share left up to the limit."""
 
@@ -111,7 +112,7 @@ def walls(model: Model | str | None = None, hardware: Device | str | None = None
 
 
 def _functions(wall: int) -> str:
-    return ", ".join(e.excel for e in CATALOGUE.values() if e.wall == wall)
+    return ", ".join(e.excel for e in catalogue().values() if e.wall == wall)
 
 
 def _texts(items: Any) -> Texts:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .catalogue import CATALOGUE, Entry
+from .catalogue import Entry, catalogue
 from .errors import AllRefused, MlsysError, OutOfDomain, UnknownName, WrongArguments, collecting
 from .reducers import Chunk, Floats, Reducer, State
 from .tables import is_table
@@ -121,7 +121,7 @@ REASONS = 20  # sentences that a sweep remembers
 
 def run(grid: Grid, start: int, stop: int, folder: Path | None = None) -> Partial:
     """Some chunks of a grid; the whole of the work, for any kind of worker.  `folder` takes the passing rows."""
-    entry = CATALOGUE[grid.function]
+    entry = catalogue()[grid.function]
     out = Partial([r.empty() for r in grid.keep])
     rows = []
     for number in range(start, stop):
@@ -261,9 +261,9 @@ def grid_of(function: Any, axes: Mapping[str, Any], keep: Iterable[Reducer], whe
     """The grid that a caller means, or a sentence on what is wrong with it."""
     name = function if isinstance(function, str) else getattr(function, "__name__", "")
     name = str(name).removeprefix("MLS_").casefold()
-    if name not in CATALOGUE or is_table(CATALOGUE[name]):
+    if name not in catalogue() or is_table(catalogue()[name]):
         raise UnknownName(f"sweep: no function {name!r} with single answers; see mlsysim.CATALOGUE")
-    entry = CATALOGUE[name]
+    entry = catalogue()[name]
     params = {p.name: p for p in entry.params}
     words: dict[str, tuple[Any, ...]] = {}
     numbers: dict[str, Floats] = {}
