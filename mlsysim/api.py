@@ -30,6 +30,8 @@ DAY = 86400.0
 
 def _seconds(duration_days: Any) -> Any:
     """Days as the sheet writes them, in seconds; text and blanks are judged at the door of the solver."""
+    if type(duration_days) in (float, int):
+        return duration_days * DAY
     if duration_days is None or isinstance(duration_days, str):
         return duration_days
     return as_floats(duration_days, "duration_days") * DAY
@@ -50,8 +52,8 @@ class Engine:
     ) -> PerformanceProfile:
         """See `mlsysim.roofline`; further keywords are its options."""
         return roofline(
-            model,
-            hardware,
+            model=model,
+            hardware=hardware,
             batch=batch_size,
             precision=precision,
             efficiency=efficiency,
@@ -76,8 +78,8 @@ class ServingModel:
     ) -> ServingResult:
         """See `mlsysim.serving`; further keywords are its options."""
         return serving(
-            model,
-            hardware,
+            model=model,
+            hardware=hardware,
             seq_len=seq_len,
             batch=batch_size,
             precision=precision,
@@ -152,7 +154,7 @@ class EconomicsModel:
         fleet: Any, duration_days: Real = 365, datacenter: Any = None, mfu: Real = 0.4, **options: Any
     ) -> EconomicsResult:
         """See `mlsysim.tco`; further keywords are its options."""
-        return tco(fleet, days=_seconds(duration_days), datacenter=datacenter, mfu=mfu, **options)
+        return tco(fleet=fleet, days=_seconds(duration_days), datacenter=datacenter, mfu=mfu, **options)
 
 
 class EfficiencyModel:

@@ -9,71 +9,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from .errors import OutOfDomain, WrongArguments
 from .fast import NOTHING, Fast
+from .hints import hints_of
 from .nomenclature import text_of
+from .param import Param as Param
 from .record import Result, codes_in, plain_result
-from .units import MANY, OPTION, Unit, hints_of, notes, parts, typed_fields, unit_of
+from .units import parts, typed_fields, unit_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
-REQUIRED = inspect.Parameter.empty
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """One argument: name, type and default as the signature has them, text from the nomenclature."""
-
-    name: str
-    hint: Any
-    default: Any
-    text: str
-
-    @property
-    def unit(self) -> Unit | None:
-        return unit_of(self.hint)
-
-    @property
-    def thing(self) -> Any:
-        """The kind of registry thing it names, or None."""
-        return next((a for a in parts(self.hint) if hasattr(a, "of")), None)
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        return next((get_args(h) for h in parts(self.hint) if get_origin(h) is Literal), ())
-
-    @property
-    def is_option(self) -> bool:
-        return OPTION in notes(self.hint)
-
-    @property
-    def is_list(self) -> bool:
-        return MANY in notes(self.hint)
-
-    @property
-    def required(self) -> bool:
-        return self.default is REQUIRED
-
-    @property
-    def help(self) -> str:
-        """``what it is [unit] (default ...)``, as every face shows it."""
-        unit = f" [{self.unit.face}]" if self.unit and self.unit.face else ""
-        choices = f": {', '.join(self.choices)}" if self.choices else ""
-        if self.required or self.default is None:
-            return f"{self.text}{choices}{unit}"
-        shown = self.default
-        if self.unit:
-            shown = f"{self.unit.to_face(self.default):g}"
-        return f"{self.text}{choices}{unit} (default {str(shown).upper() if isinstance(shown, bool) else shown})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +55,18 @@ class Entry:
         """Fields of the result with their types, headline first; empty for an equation."""
         found = isinstance(self.returns, type) and issubclass(self.returns, Result)
         return dict(typed_fields(self.returns)) if found else {}
+
+    def figures(self, only: Sequence[str], given: Mapping[str, Any]) -> Any:
+        """A result that has some of its figures, at the cost of these; or all of them."""
+        fast: Fast = self.call.fast  # type: ignore[attr-defined]
+        if (known := fast.call(given)) is None:
+            return self.call(**given)
+        key, numbers = (*known[0], *only), known[1]
+        if (answer := fast.answer(key, numbers)) is not NOTHING:
+            return answer
+        result = self.call(**given)
+        fast.learn(key, numbers, given, tuple(only))
+        return result
 
 
 CATALOGUE: dict[str, Entry] = {}  # of what is loaded; `catalogue` loads all
@@ -152,13 +118,16 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
+        known = None if args else fast.call(kwargs)
+        if known is not None and (answer := fast.answer(*known)) is not NOTHING:
+            return answer  # these names were in order when it was learnt
         given = dict(zip(names, args, strict=False)) | kwargs if args else kwargs
         if len(args) > len(names) or not params.keys() >= given.keys() or len(given) < len(args) + len(kwargs):
             raise WrongArguments(f"{name} takes {', '.join(names)}; got {len(args)} in order and {', '.join(kwargs)}")
         for n in required:
             if n not in given:
                 raise WrongArguments(f"{name}: {n} is missing ({params[n].help})")
-        if (known := fast.call(given)) is not None and (answer := fast.answer(*known)) is not NOTHING:
+        if args and (known := fast.call(given)) is not None and (answer := fast.answer(*known)) is not NOTHING:
             return answer
         checked = {}
         for n, value in given.items():
@@ -177,6 +146,7 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
             fast.learn(*known, given)
         return result
 
+    call.fast = fast  # type: ignore[attr-defined]
     summary = (inspect.getdoc(fn) or "").split("\n\n")[0].replace("\n", " ")
     CATALOGUE[name] = Entry(call, summary, tuple(params.values()), hints["return"], cites, group, wall)
     call.__doc__ = _with_parameters(inspect.getdoc(fn) or "", CATALOGUE[name])

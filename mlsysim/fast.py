@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MlsysError
+from .errors import MlsysError, raising
 from .registry import Thing
-from .trace import BLOCK, NotTraceable, Retry, Tape, Traced, compiled, plain
+from .trace import NotTraceable, Retry, Tape, Traced, compiled, plain
 from .units import Code, Unit
 
 NOTHING: Any = object()  # the solver itself must answer
 OFTEN = 3  # calls of a combination before it is worth a trace
 KEPT = 4096  # combinations; then all are forgotten
+MANY_ROWS = 1 << 14  # of a column: worth as much as a call
 ROWS = 64  # of a column, compared with the solver's answer
 _RETRY = (Retry, ArithmeticError, ValueError, TypeError)
 
@@ -83,12 +84,14 @@ class Fast:
         except _RETRY:
             return NOTHING
 
-    def learn(self, key: tuple[Any, ...], numbers: list[Any], given: Mapping[str, Any]) -> None:
+    def learn(
+        self, key: tuple[Any, ...], numbers: list[Any], given: Mapping[str, Any], only: tuple[str, ...] = ()
+    ) -> None:
         """Count a call that the solver has answered, and trace its combination when it comes often."""
         sizes = [n.size for n in numbers if isinstance(n, np.ndarray)]
         if key in self._codes or self._failures > OFTEN:
             return
-        weight = 1 + max(sizes, default=0) // BLOCK
+        weight = 1 + max(sizes, default=0) // MANY_ROWS
         self._seen[key] = self._seen.get(key, 0) + weight
         if self._seen[key] < OFTEN:
             return
@@ -98,15 +101,17 @@ class Fast:
             self._held.clear()
         self._codes[key] = None
         try:
-            with np.errstate(all="ignore"):
-                self._codes[key] = self._made(given, numbers, bool(sizes))
+            with np.errstate(all="ignore"), raising():
+                self._codes[key] = self._made(given, numbers, bool(sizes), only)
             self._held += [v for v in given.values() if isinstance(v, Thing)]
         except NotTraceable:
             self._failures += 1
         except (MlsysError, *_RETRY):  # refused, or not alike: the solver says it better
             pass
 
-    def _made(self, given: Mapping[str, Any], numbers: list[Any], columns: bool) -> Callable[..., Any]:
+    def _made(
+        self, given: Mapping[str, Any], numbers: list[Any], columns: bool, only: tuple[str, ...]
+    ) -> Callable[..., Any]:
         """Code for a combination, compared with the solver's answer to these very numbers."""
         names = [n for n, v in given.items() if n in self._units and type(v) in (float, int, np.ndarray)]
         sample = [n[:ROWS] if isinstance(n, np.ndarray) else n for n in numbers]
@@ -120,14 +125,15 @@ class Fast:
         fixed = {n: self._units[n].check(v, n) for n, v in given.items() if n in self._units and isinstance(v, str)}
         out = self._solve(**traced | fixed)
         whole = hasattr(out, "__dict__")
-        code = compiled(tape, names, vars(out) if whole else {"": out}, columns)
+        figures = vars(out) if whole else {"": out}
+        code = compiled(tape, names, {n: figures[n] for n in only or figures}, columns)
         if columns and tape.scalar_only:
             raise NotTraceable("a branch on single numbers")
-        finish = self._finisher(type(out) if whole else None)
+        finish = self._finisher(type(out) if whole else None, only)
         checked = {n: self._units[n].check(v, n) for n, v in zip(names, sample, strict=True)}
         right = self._solve(**{**given, **fixed, **checked})
         got = finish(code(*sample))
-        pairs = [(getattr(got, n), v) for n, v in vars(right).items()] if whole else [(got, right)]
+        pairs = [(getattr(got, n), getattr(right, n)) for n in only or figures] if whole else [(got, right)]
         if not all(_same(a, b) for a, b in pairs):
             raise Retry
 
@@ -140,11 +146,12 @@ class Fast:
 
         return blocks if columns else scalars
 
-    def _finisher(self, kind: Any) -> Callable[[dict[str, Any]], Any]:
+    def _finisher(self, kind: Any, only: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
         """From a dict of figures to the result's record, or the one figure."""
         if kind is None:
             return lambda figures: figures[""]
-        words = {n: {int(c): c for c in w} for n, w in self._words(kind).items() if w is not None}
+        words = {n: {int(c): c for c in w} for n, w in self._words(kind).items()
+                 if w is not None and n in (only or self._words(kind))}  # fmt: skip
         new, set_ = object.__new__, object.__setattr__  # as a frozen dataclass is made, without its cost by field
 
         def finish(figures: dict[str, Any]) -> Any:
@@ -172,17 +179,21 @@ def _in_blocks(code: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) 
     """The figures of whole columns, a block at a time: the temporaries of a long one would not stay in the cache."""
     shapes = {a.shape for a in arguments if isinstance(a, np.ndarray)}
     size = math.prod(next(iter(shapes)))
-    if size <= BLOCK or len(shapes) > 1 or len(next(iter(shapes))) > 1:  # a grid of axes is its caller's to cut
+    block: int = code.block  # type: ignore[attr-defined]
+    if size <= block or len(shapes) > 1 or len(next(iter(shapes))) > 1:  # a grid of axes is its caller's to cut
         return code(*arguments)
     out: dict[str, Any] = {}
-    for start in range(0, size, BLOCK):
-        part = slice(start, start + BLOCK)
+    for start in range(0, size, block):
+        part = slice(start, start + block)
         figures = code(*(a[part] if isinstance(a, np.ndarray) else a for a in arguments))
-        if not out:
-            out = {
-                n: np.empty(size, v.dtype) if isinstance(v, np.ndarray) and v.ndim else v for n, v in figures.items()
-            }
+        first = {id(v): n for n, v in reversed(figures.items())}  # figures that are one and the same
         for name, value in figures.items():
-            if isinstance(value, np.ndarray) and value.ndim:
+            if not (isinstance(value, np.ndarray) and value.ndim):
+                out[name] = value
+            elif (twin := first[id(value)]) != name:
+                out[name] = out[twin]
+            else:
+                if not start:
+                    out[name] = np.empty(size, value.dtype)
                 out[name][part] = value
     return out

@@ -192,6 +192,11 @@ def metrics_of(grid: Grid) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def figures_of(entry: Entry, grid: Grid) -> list[str]:
+    """Every figure that a chunk needs."""
+    return [*filter(None, metrics_of(grid)), *(["feasible"] if "feasible" in entry.metrics else [])]
+
+
 def _answered(
     entry: Entry, grid: Grid, given: dict[str, Any], parts: tuple[slice, ...]
 ) -> Iterator[tuple[tuple[slice, ...], Any, list[tuple[Any, str]]]]:
@@ -251,7 +256,7 @@ def _call(entry: Entry, grid: Grid, given: dict[str, Any], parts: tuple[slice, .
         alone = len(some) == 1
         numbers[name] = float(some[0]) if alone else some.reshape(-1, *([1] * (len(parts) - 1 - i)))
     with np.errstate(all="ignore"):  # of configurations that are refused
-        return entry.call(**given, **numbers)
+        return entry.figures(figures_of(entry, grid), {**given, **numbers})
 
 
 # ------------------------------------------------------------------ from a caller's words to a grid

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
-from .units import Code, codes_of, hints_of, typed_fields
+from .hints import hints_of
+from .units import Code, codes_of, typed_fields
 
 T = TypeVar("T")
 

@@ -23,7 +23,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_args
 
 from .errors import MissingFact, OutOfDomain, UnknownName
-from .units import Unit, hints_of, unit_of
+from .hints import hints_of
+from .units import Unit, unit_of
 
 DATA = Path(__file__).parent / "data"
 KINDS = ("datasheet", "paper", "measurement", "price-list", "derived", "estimate", "user")

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-BLOCK = 8192  # elements of a column at once: what the inner cache holds
+DEEPEST = 20  # operations written inside one another
+CACHE = 1 << 22  # bytes of temporaries at once: what the caches hold
 
 
 class NotTraceable(Exception):
@@ -36,7 +37,7 @@ _SCALAR = {
     "maximum": "{0} if {0}>={1} or {0}!={0} else {1}", "minimum": "{0} if {0}<={1} or {0}!={0} else {1}",
     "where": "{1} if {0} else {2}", "ceil": "float(ceil({0}))", "floor": "float(floor({0}))", "sqrt": "sqrt({0})",
     "isfinite": "isfinite({0})", "absolute": "abs({0})", "power": "{0}**{1}", "remainder": "{0}%{1}",
-    "floor_divide": "{0}//{1}", "all": "{0}", "any": "{0}",
+    "floor_divide": "{0}//{1}", "all": "{0}", "any": "{0}", "legal": "{0}{0}",
 }  # fmt: skip
 _LOGIC = {"bitwise_and", "bitwise_or", "logical_and", "logical_or", "invert", "logical_not", "all", "any", "isfinite"}
 _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
@@ -56,12 +57,28 @@ class Tape:
         self.scalar_only = False
 
     def put(self, name: str, operands: tuple[Any, ...], value: Any) -> Traced:
-        """The result of an operation, as it was written down before or anew."""
+        """The result of an operation, as it was written down before or anew; times one and plus zero are nothing."""
+        if (same := _unchanged(name, operands)) is not None:
+            return same
         key = (name, *(("v", o.index) if isinstance(o, Traced) else (type(o).__name__, repr(o)) for o in operands))
         if key not in self.known:
             self.lines.append((name, operands))
             self.known[key] = Traced(self, len(self.lines) - 1, value)
         return self.known[key]
+
+
+_NEUTRAL = {"multiply": 1, "divide": 1, "add": 0, "subtract": 0}
+
+
+def _unchanged(name: str, operands: tuple[Any, ...]) -> Traced | None:
+    """The operand that an operation leaves as it is (but for the sign of a zero)."""
+    if name not in _NEUTRAL:
+        return None
+    for one, other in (operands, operands[::-1]) if name in ("multiply", "add") else (operands,):
+        plain_other = type(other) in (int, float) and other == _NEUTRAL[name]
+        if plain_other and isinstance(one, Traced) and isinstance(one.value, float):
+            return one
+    return None
 
 
 class Traced:
@@ -102,10 +119,14 @@ class Traced:
         """Which way this run goes; the code holds for numbers that go the same way."""
         value = bool(self.value)
         name = self.tape.lines[self.index][0]
-        if name not in ("all", "any") and not value:
+        if name not in ("all", "any", "legal") and not value:
             self.tape.scalar_only = True  # of a column some elements may go the other way
         self.tape.guards.append((len(self.tape.lines), self, value))
         return value
+
+    def judged(self, unit: Any, legal: bool) -> Traced:
+        """Whether a unit of `mlsysim.units` allows the number."""
+        return self.tape.put("legal", (self, unit), legal)
 
     def __float__(self) -> float:
         raise NotTraceable("a number is needed here")
@@ -172,51 +193,107 @@ def compiled(
     callable
         Takes the arguments and returns the outputs as a dict; raises `Retry` where a guard fails.
     """
-    wanted = {o.index for o in outputs.values() if isinstance(o, Traced)} | {g.index for _, g, _ in tape.guards}
-    for i in range(len(tape.lines) - 1, -1, -1):
-        if i in wanted:
-            wanted |= {o.index for o in tape.lines[i][1] if isinstance(o, Traced)}
-    constants: dict[str, Any] = {}
+    writer = _Writer(tape, names, columns)
+    uses = writer.uses(outputs)
     code = [f"def code({', '.join(names)}):"]
-    guards = list(
-        {(what.index, expected): (line, what, expected) for line, what, expected in reversed(tape.guards)}.values()
-    )
-    guards.sort(key=lambda g: g[0])  # each once, where it first stood
-    for i, (name, operands) in enumerate(tape.lines):
+    guards = writer.guards()
+    for i in range(len(names), len(tape.lines)):
         while guards and guards[0][0] <= i:
-            code.append(_guard(guards.pop(0), names, columns))
-        if i >= len(names) and i in wanted:
-            code.append(f" v{i}={_text(name, [_operand(o, names, constants) for o in operands], columns)}")
-    code += [_guard(g, names, columns) for g in guards]
-    shown = (f"{n!r}: {_operand(plain(o), names, constants, always=True)}" for n, o in outputs.items())
+            code.append(writer.guard(guards.pop(0)))
+        if uses.get(i) and not writer.inside(i, uses[i]):
+            code.append(f" v{i}={writer.text(i)}")
+    code += [writer.guard(g) for g in guards]
+    shown = (f"{n!r}: {writer.operand(plain(o), always=True)}" for n, o in outputs.items())
     code.append(f" return {{{', '.join(shown)}}}")
     space: dict[str, Any] = {"Retry": Retry, "np": np, "nan": math.nan, "inf": math.inf} | {
         n: getattr(math, n) for n in ("ceil", "floor", "sqrt", "isfinite")
     }
-    exec("\n".join(code), space | constants, space)  # the text is ours: operations and numbers of the tape
+    exec("\n".join(code), space | writer.constants, space)  # the text is ours: operations and numbers of the tape
     code_: Callable[..., dict[str, Any]] = space["code"]
+    code_.block = block_of(len(uses))  # type: ignore[attr-defined]
     return code_
 
 
-def _operand(operand: Any, names: Sequence[str], constants: dict[str, Any], always: bool = False) -> str:
-    if isinstance(operand, Traced):
-        return names[operand.index] if operand.index < len(names) else f"v{operand.index}"
-    if type(operand) in (float, int, bool) and not always:
-        return f"({operand!r})"
-    name = f"c{len(constants)}"
-    constants[name] = operand
-    return name
+def block_of(lines: int) -> int:
+    """Elements of a column at once: few where many temporaries live beside each other."""
+    return min(1 << 15, max(1 << 13, CACHE // (8 * max(1, lines))))
 
 
-def _text(name: str, operands: list[str], columns: bool) -> str:
-    if not columns and name in _SCALAR:
-        return _SCALAR[name].format(*operands)
-    text = f"np.{name}({','.join(operands)})"
-    return text if columns else f"{text}.item()"
+def _template(name: str, operands: Sequence[Any]) -> str:
+    """The text of an operation on floats, empty where numpy's own function is called; a constant is never NaN twice."""
+    text = _SCALAR.get(name, "")
+    known = name in ("maximum", "minimum") and isinstance(operands[0], (int, float)) and operands[0] == operands[0]
+    return text.replace(" or {0}!={0}", "") if known else text
 
 
-def _guard(guard: tuple[int, Traced, bool], names: Sequence[str], columns: bool) -> str:
-    _, what, expected = guard
-    name = _operand(what, names, {})
-    test = f"np.all({name})" if columns and expected else name
-    return f" if {'not ' if expected else ''}{test}: raise Retry"
+class _Writer:
+    """The text of operations; on floats, what is used once is written where it is used."""
+
+    def __init__(self, tape: Tape, names: Sequence[str], columns: bool) -> None:
+        self.tape, self.names, self.columns = tape, names, columns
+        self.constants: dict[str, Any] = {}
+        self._inlined: dict[int, int] = {}  # line: depth
+
+    def uses(self, outputs: Mapping[str, Any]) -> dict[int, int]:
+        """How often each wanted line is used; lines that nothing needs are missing."""
+        out: dict[int, int] = {}
+        for index in [o.index for o in outputs.values() if isinstance(o, Traced)]:
+            out[index] = out.get(index, 0) + 2  # as a figure by name
+        for _, what, _ in self.guards():
+            out[what.index] = out.get(what.index, 0) + 1
+        for i in range(len(self.tape.lines) - 1, -1, -1):
+            if i not in out:
+                continue
+            name, operands = self.tape.lines[i]
+            text = _template(name, operands) or "{0}{1}{2}"
+            for place, o in enumerate(operands):
+                if isinstance(o, Traced):
+                    out[o.index] = out.get(o.index, 0) + max(1, text.count(f"{{{place}}}"))
+        return out
+
+    def guards(self) -> list[tuple[int, Traced, bool]]:
+        """Each once, where it first stood."""
+        first = {(what.index, want): (line, what, want) for line, what, want in reversed(self.tape.guards)}
+        return sorted(first.values(), key=lambda g: g[0])
+
+    def inside(self, index: int, uses: int) -> bool:
+        """Whether a line is written where it is used."""
+        if self.columns or uses != 1:
+            return False
+        depth = 1 + max((self._inlined.get(o.index, 0) for o in self.tape.lines[index][1] if isinstance(o, Traced)),
+                        default=0)  # fmt: skip
+        if depth > DEEPEST:
+            return False
+        self._inlined[index] = depth
+        return True
+
+    def operand(self, operand: Any, always: bool = False) -> str:
+        """A number by its name, its text or its constant."""
+        if isinstance(operand, Traced):
+            if operand.index < len(self.names):
+                return self.names[operand.index]
+            return f"({self.text(operand.index)})" if operand.index in self._inlined else f"v{operand.index}"
+        if type(operand) in (float, int, bool) and not always:
+            return f"({operand!r})"
+        name = f"c{len(self.constants)}"
+        self.constants[name] = operand
+        return name
+
+    def text(self, index: int) -> str:
+        """The right side of a line."""
+        name, operands = self.tape.lines[index]
+        if name == "legal":
+            shown = self.operand(operands[0])
+            return f"{self.operand(operands[1])}.allows({shown})" if self.columns else str(operands[1].text(shown))
+        shown_all = [self.operand(o) for o in operands]
+        if not self.columns and (template := _template(name, operands)):
+            return template.format(*shown_all)
+        text = f"np.{name}({','.join(shown_all)})"
+        return text if self.columns else f"{text}.item()"
+
+    def guard(self, guard: tuple[int, Traced, bool]) -> str:
+        """A line that gives up where the numbers go another way."""
+        _, what, expected = guard
+        name = self.operand(what)
+        test = f"np.all({name})" if self.columns and expected and self.tape.lines[what.index][0] != "legal" else name
+        return f" if {'not ' if expected else ''}{test}: raise Retry"

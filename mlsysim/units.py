@@ -12,7 +12,6 @@ Nothing here knows what the numbers are used for; the list of quantities stands 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 import re
 import sys
@@ -26,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import OutOfDomain
+from .hints import hints_of
 from .trace import Traced
 
 Real: TypeAlias = float | npt.NDArray[np.float64]
@@ -128,7 +128,7 @@ def _example(base: str, face: str) -> str:
     return f"'80 {symbols[min(3, len(symbols) - 1)]}'"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a unit is itself: hashed at every call
 class Unit:
     """Base unit, face unit and legal range of one quantity.
 
@@ -183,7 +183,7 @@ class Unit:
         if isinstance(value, str):
             return self.parse(value, where)
         if isinstance(value, Traced):
-            if not self.mask(value):  # type: ignore[arg-type]
+            if not value.judged(self, self._legal(float(value.value))):
                 raise OutOfDomain(self._refusal(value.value, where))
             return value
         array = as_floats(value, where)
@@ -202,6 +202,22 @@ class Unit:
         if not (self.low <= x <= self.high) or x in (math.inf, -math.inf) or (self.open_low and x == self.low):
             return False
         return not self.whole or x == math.floor(x)
+
+    def text(self, name: str) -> str:
+        """The same test as Python text, for a float called `name`."""
+        low, high = (min(max(b, -sys.float_info.max), sys.float_info.max) for b in (self.low, self.high))
+        more = f" and {name}!={low!r}" if self.open_low else ""
+        return f"{low!r}<={name}<={high!r}{more}{f' and {name}%1.0==0.0' if self.whole else ''}"
+
+    def allows(self, array: float | npt.NDArray[np.float64]) -> bool:
+        """Whether every element is legal, in few passes; NaN makes least and largest NaN."""
+        if isinstance(array, float):
+            return self._legal(array)
+        least, largest = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
+        inside = least > self.low if self.open_low else least >= self.low
+        if not (inside and largest <= self.high and largest < math.inf and least > -math.inf):
+            return False
+        return not self.whole or bool((array == np.floor(array)).all())
 
     @property
     def legal(self) -> str:
@@ -260,25 +276,6 @@ def unit_of(hint: Any) -> Unit | None:
 def codes_of(hint: Any) -> type[Code] | None:
     """The `Code` class of a result that is a word, or None."""
     return next((n for n in notes(hint) if isinstance(n, type) and issubclass(n, Code)), None)
-
-
-def hints_of(thing: Any) -> dict[str, Any]:
-    """The annotations of a function or class as types: `typing.get_type_hints` without what we never write."""
-    if not isinstance(thing, type):
-        return _evaluated(thing.__annotations__, thing.__globals__)
-    out: dict[str, Any] = {}
-    for kind in reversed(thing.__mro__):
-        out |= _evaluated(inspect.get_annotations(kind), vars(sys.modules[kind.__module__]))
-    return out
-
-
-def _evaluated(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-    return {n: eval(_code(text), names) if isinstance(text, str) else text for n, text in annotations.items()}
-
-
-@cache
-def _code(text: str) -> Any:
-    return compile(text, "<annotation>", "eval")
 
 
 class Code(IntEnum):

@@ -15,13 +15,14 @@ from mlsysim import CATALOGUE, MlsysError
 from mlsysim.catalogue import Entry
 from mlsysim.fast import OFTEN, Fast
 from mlsysim.tables import is_table
-from mlsysim.trace import BLOCK, NotTraceable, Retry, Tape, Traced, compiled
+from mlsysim.trace import NotTraceable, Retry, Tape, Traced, compiled
 from udfs import FUNCTIONS
 from udfs.arguments import excel_params, number, words_of
 from udfs.cells import is_blank
 from udfs.examples import examples
 
 # What must not fall back to the solver, for it is asked most often.
+BLOCK = 1 << 15  # the largest
 COMPILED = {
     "roofline", "serving", "kvcache", "memory", "throughput", "tco", "power", "sustainability", "token_price",
     "kv_size", "roofline_time", "ironlaw", "allreduce", "gpu_hour", "carbon",

@@ -28,6 +28,9 @@ from udfs.cells import REFUSED, Block, Cell
 
 HELP = os.environ.get("MLS_HELP_URL", "")  # where an organisation publishes the README: its anchors are the functions
 OFFICE_JS = xw.func.__module__.startswith("xlwings.pro.")
+CLASSIC = xw.func.__module__ == "xlwings.udfs"
+NOT_AVAILABLE = {"type": "Error", "errorType": "NotAvailable"}  # #N/A, as xlwings writes it
+_PLAIN = {float, bool}
 
 
 def _excel_function(published: Published) -> Callable[..., Cell | Block]:
@@ -47,16 +50,16 @@ def _excel_function(published: Published) -> Callable[..., Cell | Block]:
             given = signature.bind_partial(*cells, **named).arguments
             cells = tuple(given.get(a.name) for a in arguments)
         answer = published(*cells)
-        return _in_office_js(answer) if OFFICE_JS else answer
+        return _in_office_js(answer) if OFFICE_JS else _in_classic(answer)
 
     function.__name__ = function.__qualname__ = published.name
     function.__doc__ = published.summary
     function.__annotations__ = {}  # xlwings would look for converters of these types
     function.__signature__ = signature  # type: ignore[attr-defined]
-    # Arguments stay raw: the stock converters drop error values and cost time per cell. Answers take the stock way:
-    # classic xlwings fails on a bare number, and only the stock writer makes error values for Office.js.
+    # Arguments and answers stay raw: the stock converters drop error values and cost time for every cell.
     for argument in arguments:
         function = xw.arg(argument.name, "raw", doc=argument.help)(function)
+    function = xw.ret("raw")(function)
     # Each runtime picks the keywords that it knows. xw.func must come last: classic xw.arg resets the category.
     keywords: dict[str, Any] = {"category": f"MLSYSIM {published.group}", "call_in_wizard": True, "volatile": False}
     if HELP:
@@ -65,13 +68,20 @@ def _excel_function(published: Published) -> Callable[..., Cell | Block]:
     return registered
 
 
-def _in_office_js(answer: Cell | Block) -> Cell | Block:
-    """The answer with its refusals as Office.js shows them."""
+def _in_classic(answer: Cell | Block) -> Cell | Block:
+    """The answer as rows: classic xlwings hands over nothing else."""
+    return answer if isinstance(answer, list) or not CLASSIC else [[answer]]
+
+
+def _in_office_js(answer: Cell | Block) -> Any:
+    """The answer as rows, its refusals as Office.js shows them."""
     if isinstance(answer, list):
-        return [["#N/A" if _is_refusal(cell) else cell for cell in row] for row in answer]
+        if all(set(map(type, row)) <= _PLAIN for row in answer):  # no words, so no refusals
+            return answer
+        return [[NOT_AVAILABLE if _is_refusal(cell) else cell for cell in row] for row in answer]
     if _is_refusal(answer):
         raise xw.XlwingsError(str(answer).removeprefix(REFUSED))
-    return answer
+    return [[answer]]
 
 
 def _is_refusal(cell: Cell) -> bool:

@@ -216,7 +216,7 @@ def _call(entry: Entry, given: dict[str, Any], metric: str, index: Any, answers:
     """One pass over all elements; where that is refused, halves, until the culprits stand alone."""
     try:
         scalar = {n: float(v[0]) if isinstance(v, np.ndarray) and len(index) == 1 else v for n, v in given.items()}
-        answers[index] = _picked(entry, entry.call(**scalar), metric, len(index))
+        answers[index] = _answered(entry, scalar, metric, len(index))
     except MlsysError as error:
         if len(index) == 1:
             answers[index] = refusal(_named(entry, error))
@@ -228,6 +228,16 @@ def _call(entry: Entry, given: dict[str, Any], metric: str, index: Any, answers:
 
 
 # ------------------------------------------------------------------ outward
+
+
+def _answered(entry: Entry, given: dict[str, Any], metric: str, size: int) -> Objects:
+    """The metric of one call; the whole result only where a sentence needs more of it."""
+    if metric not in entry.metrics:
+        return _picked(entry, entry.call(**given), metric, size)
+    fits = ["feasible"] if "feasible" in entry.metrics else []
+    out = entry.figures(list(dict.fromkeys([metric, *fits])), given)
+    told = not fits or bool(np.all(out.feasible)) or survives(metric, entry.metrics[metric], getattr(out, "always", ()))
+    return _picked(entry, out if told else entry.call(**given), metric, size)
 
 
 def _picked(entry: Entry, out: Any, metric: str, size: int) -> Objects:

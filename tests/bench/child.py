@@ -2,12 +2,13 @@
 
     python tests/bench/child.py SIDE     then lines of JSON {"task": name, "times": n} on standard input
 
-SIDE: ours; peer (the released package of that name, in an environment of its own); classic or officejs (our functions
-through xlwings' code for that Excel).
+SIDE: ours; sweeps; peer (the released package of that name, in an environment of its own); classic or officejs (our
+functions through xlwings' code for that Excel).
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import resource
@@ -24,7 +25,7 @@ Task = Callable[[], Any]
 def main() -> None:
     """Answer until the input ends."""
     side = sys.argv[1]
-    tasks = {"ours": ours, "peer": peer, "classic": classic, "officejs": office_js}[side]()
+    tasks = {"ours": ours, "sweeps": sweeps, "peer": peer, "classic": classic, "officejs": office_js}[side]()
     print(json.dumps({"ready": sorted(tasks)}), flush=True)
     for line in sys.stdin:
         job = json.loads(line)
@@ -80,11 +81,11 @@ def _answers(task: Task) -> bool:
 
 
 def ours() -> dict[str, Task]:
-    """This project."""
+    """Our side."""
     import numpy as np
 
     import mlsysim
-    from mlsysim import EconomicsModel, Engine, Hardware, Models, ServingModel, Systems
+    from mlsysim import CATALOGUE, EconomicsModel, Engine, Hardware, Models, ServingModel, Systems
 
     fleet = Systems.Clusters.Research_256
     tasks = _scalars(Engine, ServingModel(), EconomicsModel(), Models.Llama3_8B, Hardware.H100, fleet)
@@ -102,14 +103,20 @@ def ours() -> dict[str, Task]:
             "economics": lambda d=days: EconomicsModel.solve(fleet=fleet, duration_days=d),  # type: ignore[misc]
         }
         tasks |= {f"{n} {name}": t for n, t in call.items()}
+        one: dict[str, tuple[str, str, dict[str, Any]]] = {
+            "engine": ("roofline", "latency", {"precision": "fp16", "efficiency": 0.5, "batch": batch}),
+            "serving": ("serving", "itl", {"seq_len": 2048.0, "batch": batch}),
+        }
+        for n, (function, figure, given) in one.items():
+            words = {"model": Models.Llama3_8B, "hardware": Hardware.H100, **given}
+            wanted = [figure, "feasible"]
+            tasks[f"{n} {name} one"] = lambda f=function, w=wanted, g=words: CATALOGUE[f].figures(w, g)  # type: ignore[misc]
+        money = {"fleet": fleet, "days": days * 86400.0}
+        tasks[f"economics {name} one"] = lambda g=money: CATALOGUE["tco"].figures(["tco_usd"], g)  # type: ignore[misc]
     work, traffic = rng.uniform(1e9, 1e15, 1_000_000), rng.uniform(1e6, 1e12, 1_000_000)
     tasks["roofline 1M"] = lambda: mlsysim.roofline_time(flops=work, traffic=traffic, peak=9.89e14, bandwidth=3.35e12)
-    source = np.concatenate([work, traffic[: len(traffic) // 2]])  # reading and writing it moves what the above moves
-    target = np.empty_like(source)
-    tasks["copy 1M"] = lambda: np.copyto(target, source)
-    for size in (10**6, 10**7, 10**8):
-        tasks[f"sweep {size:.0e}"] = lambda n=size: _swept(n)  # type: ignore[misc]
-        tasks[f"flat {size:.0e}"] = lambda n=size: _flat(n)  # type: ignore[misc]
+    source = np.concatenate([work, traffic, work])  # the 24 bytes of a row: two figures read, one written
+    tasks["copy 1M"] = source.copy
     for rows in (10**3, 10**4, 10**5, 10**6):
         column = rng.integers(1, 65, rows).astype(np.float64)
         tasks[f"rows {rows}"] = lambda b=column: mlsysim.serving(  # type: ignore[misc]
@@ -119,6 +126,15 @@ def ours() -> dict[str, Task]:
 
 
 # ------------------------------------------------------------------ sweeps
+
+
+def sweeps() -> dict[str, Task]:
+    """Grids of growing size."""
+    tasks: dict[str, Task] = {}
+    for size in (10**6, 10**7, 10**8):
+        tasks[f"sweep {size:.0e}"] = lambda n=size: _swept(n)  # type: ignore[misc]
+        tasks[f"flat {size:.0e}"] = lambda n=size: _flat(n)  # type: ignore[misc]
+    return tasks
 
 
 def _axes(size: int) -> dict[str, Any]:
@@ -173,20 +189,20 @@ def _range() -> tuple[str, list[list[list[float]]], Task]:
     """A function of eight numbers or more, its range of rows, and the least that anybody must do for it."""
     import numpy as np
 
-    import mlsysim
     from mlsysim import CATALOGUE
 
     rng = np.random.default_rng(3)
     entry = CATALOGUE["cluster_month"]
+    plain: Any = inspect.unwrap(entry.call)
     params = [p for p in entry.params if p.unit is not None]
-    columns = [[[float(x)] for x in rng.uniform(0.1, 0.9, ROWS)] for _ in params]
-    block = [list(row) for row in zip(*(c for c in map(lambda c: [r[0] for r in c], columns)), strict=True)]
+    tops = [min(40.0, float(p.unit.to_face(p.unit.high))) for p in params if p.unit]
+    columns = [
+        [[float(x)] for x in (rng.integers(1, 40, ROWS) if top > 1 else rng.uniform(0, 1, ROWS))] for top in tops
+    ]
 
     def least() -> Any:
-        array = np.array(block)
-        given = {p.name: p.unit.from_face(array[:, i]) for i, p in enumerate(params) if p.unit}
-        out = mlsysim.cluster_month.__wrapped__(**given)  # type: ignore[attr-defined]
-        return out[:, None].tolist()
+        given = {p.name: p.unit.from_face(np.array(c)[:, 0]) for p, c in zip(params, columns, strict=True) if p.unit}
+        return plain(**given)[:, None].tolist()
 
     return entry.excel, columns, least
 

@@ -31,7 +31,7 @@ HOME = ROOT / ".bench"  # environments of the peers
 class Row:
     """One line of the table."""
 
-    goal: str
+    goal: int
     what: str
     measured: str
     asked: str
@@ -63,6 +63,10 @@ class Side:
         self.process.stdin.write(json.dumps({"task": task, "times": times}) + "\n")
         self.process.stdin.flush()
         return self._read()
+
+    def timer(self, task: str, times: int = 1) -> Callable[[], float]:
+        """A call that measures."""
+        return lambda: self.run(task, times)["seconds"]
 
     def close(self) -> None:
         """End it."""
@@ -104,136 +108,97 @@ def _fresh(python: Path | str, code: str) -> tuple[float, float]:
 
 def start_up(rounds: int) -> list[Row]:
     """Goal 1: what an import costs beside numpy's own."""
-    first = "import mlsysim; mlsysim.kvcache('Llama3_8B', seq_len=4096, batch=32)"
     codes = {
-        "numpy": "import numpy",
-        "ours": "import mlsysim; mlsysim.CATALOGUE",
-        "first": first,
-        "bare": "import mlsysim",
+        "`import mlsysim`": "import mlsysim",
+        "import and a first answer": "import mlsysim; mlsysim.kvcache('Llama3_8B', seq_len=4096, batch=32)",
+        "all functions loaded": "import mlsysim; mlsysim.CATALOGUE",
     }
-    seen: dict[str, list[tuple[float, float]]] = {n: [] for n in codes}
+    seen: dict[str, list[tuple[float, float]]] = {n: [] for n in ("", *codes)}
     for _ in range(rounds):
-        for name, code in codes.items():
-            seen[name].append(_fresh(sys.executable, code))
+        for name in seen:
+            seen[name].append(_fresh(sys.executable, codes.get(name, "import numpy")))
     cpu, peak = ({n: statistics.median(x[i] for x in s) for n, s in seen.items()} for i in (0, 1))
     rows = []
-    for name, what in (
-        ("bare", "`import mlsysim`"),
-        ("first", "import and a first answer"),
-        ("ours", "all functions loaded"),
-    ):
-        ratio, memory = cpu[name] / cpu["numpy"], peak[name] / peak["numpy"]
-        met = ratio <= 1.5 and memory <= 1.25 if name == "bare" else None
-        rows.append(
-            Row(
-                "1",
-                f"{what} / `import numpy`",
-                f"{ratio:.2f} CPU, {memory:.2f} memory",
-                "1.5, 1.25" if name == "bare" else "",
-                met,
-            )
-        )
+    for name in codes:
+        ratio, memory = cpu[name] / cpu[""], peak[name] / peak[""]
+        judged = name == "`import mlsysim`"
+        met = ratio <= 1.5 and memory <= 1.25 if judged else None
+        asked = "at most 1.5, 1.25" if judged else ""
+        rows.append(Row(1, f"{name} / `import numpy`", f"{ratio:.2f} CPU, {memory:.2f} memory", asked, met))
     return rows
 
 
-def scalars(ours: Side, peers: dict[str, Side], rounds: int) -> tuple[list[Row], dict[tuple[str, str], float]]:
+def scalars(ours: Side, peers: dict[str, Side], rounds: int) -> list[Row]:
     """Goal 2: one answer through the public interface, its figures changing from call to call."""
-    rows, peer_times = [], {}
-    asked = {"engine": 100.0, "serving": 100.0, "economics": 30.0}
-    for task, goal in asked.items():
+    rows = []
+    for task, goal in {"engine": 100.0, "serving": 100.0, "economics": 30.0}.items():
         ours.run(task, 50)
         for version, peer in peers.items():
-            if task not in peer.tasks:
-                continue
-            a, b = interleaved(
-                rounds,
-                lambda: ours.run(task, 2000)["seconds"],
-                lambda p=peer: p.run(task, 30)["seconds"],  # type: ignore[misc]
-            )
-            peer_times[task, version] = b
-            wanted = f"{goal:g}" if version == "0.1.1" else ""
-            rows.append(Row("2", f"{task}, one answer: peer {version} / ours",
-                            f"{b / a:.0f} ({a * 1e6:.1f} us)", wanted, b / a >= goal if wanted else None))  # fmt: skip
-    return rows, peer_times
+            if task in peer.tasks:
+                a, b = interleaved(rounds, ours.timer(task, 2000), peer.timer(task, 30))
+                what = f"{task}, one answer: peer {version} / ours"
+                rows.append(_times(2, what, b / a, f"{a * 1e6:.1f} us", goal if version == PEERS[0] else 0.0))
+    return rows
 
 
-def columns(ours: Side, peers: dict[str, Side], rounds: int) -> list[Row]:
+def columns(ours: Side, peer: Side, rounds: int) -> list[Row]:
     """Goal 3: a column of rows in one call; the peer's time is that of its single answers, row by row."""
     rows = []
-    peer = peers["0.1.1"]
     for task, goal in {"engine": 3e4, "serving": 3e4, "economics": 8e3}.items():
-        for size, n, wanted in (("10k", 10_000, goal), ("1M", 1_000_000, 2e4 if task == "engine" else 0.0)):
-            name = f"{task} {size}"
-            ours.run(name, 4)
-            a, b = interleaved(
-                rounds,
-                lambda: ours.run(name, 20 if size == "10k" else 1)["seconds"],
-                lambda: peer.run(task, 30)["seconds"],
-            )
-            rows.append(Row("3", f"{task}, {n:,} rows: peer 0.1.1 / ours", f"{b * n / a:,.0f} ({a / n * 1e9:.0f} ns a row)",
-                            f"{wanted:,.0f}" if wanted else "", b * n / a >= wanted if wanted else None))  # fmt: skip
+        for size, n in (("10k", 10_000), ("1M", 1_000_000)):
+            for kind, words in (("", "all figures"), (" one", "one figure")):
+                name = f"{task} {size}{kind}"
+                ours.run(name, 4)
+                a, b = interleaved(rounds, ours.timer(name, 20 if n == 10_000 else 1), peer.timer(task, 30))
+                asked = (goal if n == 10_000 else 2e4 if task == "engine" else 0.0) if kind else 0.0
+                what = f"{task}, {n:,} rows, {words}: peer 0.1.1 / ours"
+                rows.append(_times(3, what, b * n / a, f"{a / n * 1e9:.0f} ns a row", asked))
     return rows
 
 
 def limit(ours: Side, rounds: int) -> list[Row]:
-    """Goal 4: the roofline of a stored million rows beside copying as many bytes."""
+    """Goal 4: the roofline of a stored million rows beside copying its bytes."""
     ours.run("roofline 1M", 4)
-    a, b = interleaved(rounds, lambda: ours.run("roofline 1M", 5)["seconds"], lambda: ours.run("copy 1M", 5)["seconds"])
-    return [
-        Row(
-            "4", "roofline of 1M rows / copy of its bytes", f"{a / b:.2f} ({a * 1e3:.1f} ns a row)", "2.5", a / b <= 2.5
-        )
-    ]
+    a, b = interleaved(rounds, ours.timer("roofline 1M", 5), ours.timer("copy 1M", 5))
+    return [_at_most(4, "roofline of 1M rows / copying its 24 bytes a row", a / b, f"{a * 1e3:.1f} ns a row", 2.5)]
 
 
-def sweeps(ours: Side, rounds: int, quick: bool) -> list[Row]:
+def sweeps(rounds: int, quick: bool) -> list[Row]:
     """Goal 5: filter, best and front; against the same grid spelled out, and in memory."""
-    size = "1e+06" if quick else "1e+07"
-    a, b = interleaved(
-        rounds, lambda: ours.run(f"sweep {size}")["seconds"], lambda: ours.run(f"flat {size}")["seconds"]
-    )
-    rows = [
-        Row(
-            "5",
-            f"sweep of {float(size):,.0f}: spelled out / ours",
-            f"{b / a:.1f} ({float(size) / a / 1e6:.0f} M/s, one process)",
-            "3",
-            b / a >= 3,
-        )
+    size, most = ("1e+06", "1e+07") if quick else ("1e+07", "1e+08")
+    ours, alone = Side("sweeps"), Side("sweeps")
+    ours.run("sweep 1e+06", 3)
+    a, b = interleaved(rounds, ours.timer(f"sweep {size}"), ours.timer(f"flat {size}"))
+    small, big = alone.run("sweep 1e+06")["peak"], alone.run(f"sweep {most}")["peak"]
+    for side in (ours, alone):
+        side.close()
+    speed = f"{float(size) / a / 1e6:.0f} million a second in one process"
+    return [
+        _times(5, f"sweep of {float(size):,.0f}: spelled out / ours", b / a, speed, 3),
+        _at_most(5, f"peak memory of {float(most):,.0f} configurations, MiB", big, f"{small:.0f} of a million", 100),
     ]
-    alone = Side("ours")
-    small = alone.run("sweep 1e+06")["peak"]
-    big = alone.run("sweep 1e+07" if quick else "sweep 1e+08")["peak"]
-    alone.close()
-    rows.append(
-        Row(
-            "5",
-            f"peak memory of {'1e7' if quick else '1e8'} configurations",
-            f"{big:.0f} MiB ({small:.0f} of 1e6)",
-            "100 MiB",
-            big <= 100,
-        )
-    )
-    return rows
 
 
 def ranges(rounds: int) -> list[Row]:
-    """Goal 7: a range of 10,000 rows and nine columns through xlwings' code, beside the least that must be done."""
+    """Goal 7: nine ranges of 10,000 rows through xlwings' code, beside the least that must be done for them."""
     rows = []
     key = {"XLWINGS_ON_SERVER": "true", "XLWINGS_LICENSE_KEY": "noncommercial"}
-    for side, env in (("classic", {}), ("officejs", key)):
-        child = Side(side, **env)
-        child.run("range", 2)
-        a, b = interleaved(
-            rounds, lambda c=child: c.run("range", 2)["seconds"], lambda c=child: c.run("least", 2)["seconds"]
-        )  # type: ignore[misc]
-        child.close()
-        rows.append(
-            Row(
-                "7", f"range of 10,000 x 9 in {side} / arrays alone", f"{a / b:.2f} ({a * 1e3:.0f} ms)", "2", a / b <= 2
-            )
-        )
+    for name, env in (("classic", {}), ("officejs", key)):
+        side = Side(name, **env)
+        side.run("range", 4)
+        a, b = interleaved(rounds, side.timer("range", 2), side.timer("least", 2))
+        side.close()
+        rows.append(_at_most(7, f"9 ranges of 10,000 rows, {name} / arrays alone", a / b, f"{a * 1e3:.0f} ms", 2))
     return rows
+
+
+def _times(goal: int, what: str, ratio: float, more: str, asked: float) -> Row:
+    return Row(goal, what, f"{ratio:,.{0 if ratio > 20 else 1}f} ({more})", f"{asked:,g}" if asked else "",
+               ratio >= asked if asked else None)  # fmt: skip
+
+
+def _at_most(goal: int, what: str, value: float, more: str, most: float) -> Row:
+    return Row(goal, what, f"{value:.{0 if value > 20 else 2}f} ({more})", f"at most {most:g}", value <= most)
 
 
 # ------------------------------------------------------------------ the table
@@ -258,8 +223,13 @@ def main() -> int:
     peers = {v: Side("peer", peer_python(v)) for v in PEERS}
     ours = Side("ours")
     rows = start_up(5 if given.quick else 15)
-    found, _ = scalars(ours, peers, rounds)
-    rows += found + columns(ours, peers, rounds) + limit(ours, rounds) + sweeps(ours, 3, given.quick) + ranges(rounds)
+    rows += (
+        scalars(ours, peers, rounds)
+        + columns(ours, peers[PEERS[0]], rounds)
+        + limit(ours, rounds)
+        + sweeps(3, given.quick)
+        + ranges(rounds)
+    )
     for side in (ours, *peers.values()):
         side.close()
     day = f"{dt.date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
