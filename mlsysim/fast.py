@@ -21,6 +21,7 @@ NOTHING: Any = object()  # the solver itself must answer
 OFTEN = 3  # calls of a combination before it is worth a trace
 KEPT = 4096  # combinations; then all are forgotten
 MANY_ROWS = 1 << 14  # of a column: worth as much as a call
+HEAP = 1 << 22  # bytes that may stay with the process between calls on columns
 ROWS = 64  # of a column, compared with the solver's answer
 _RETRY = (Retry, ArithmeticError, ValueError, TypeError)
 
@@ -129,6 +130,8 @@ class Fast:
         code = compiled(tape, names, {n: figures[n] for n in only or figures}, columns)
         if columns and tape.scalar_only:
             raise NotTraceable("a branch on single numbers")
+        if columns:
+            np.empty(HEAP, dtype=np.uint8)  # glibc gives pages back at 128 KiB until it has freed a larger block
         finish = self._finisher(type(out) if whole else None, only)
         checked = {n: self._units[n].check(v, n) for n, v in zip(names, sample, strict=True)}
         right = self._solve(**{**given, **fixed, **checked})

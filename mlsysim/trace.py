@@ -58,7 +58,7 @@ class Tape:
 
     def put(self, name: str, operands: tuple[Any, ...], value: Any) -> Traced:
         """The result of an operation, as it was written down before or anew; times one and plus zero are nothing."""
-        if (same := _unchanged(name, operands)) is not None:
+        if (same := self._unchanged(name, operands)) is not None:
             return same
         key = (name, *(("v", o.index) if isinstance(o, Traced) else (type(o).__name__, repr(o)) for o in operands))
         if key not in self.known:
@@ -66,19 +66,22 @@ class Tape:
             self.known[key] = Traced(self, len(self.lines) - 1, value)
         return self.known[key]
 
+    def _unchanged(self, name: str, operands: tuple[Any, ...]) -> Traced | None:
+        """The operand that an operation leaves as it is (but for the sign of a zero)."""
+        first = operands[0]
+        if name in _WHOLE and isinstance(first, Traced) and self.lines[first.index][0] in _WHOLE:
+            return first
+        if name not in _NEUTRAL:
+            return None
+        for one, other in (operands, operands[::-1]) if name in ("multiply", "add") else (operands,):
+            plain_other = type(other) in (int, float) and other == _NEUTRAL[name]
+            if plain_other and isinstance(one, Traced) and isinstance(one.value, float):
+                return one
+        return None
+
 
 _NEUTRAL = {"multiply": 1, "divide": 1, "add": 0, "subtract": 0}
-
-
-def _unchanged(name: str, operands: tuple[Any, ...]) -> Traced | None:
-    """The operand that an operation leaves as it is (but for the sign of a zero)."""
-    if name not in _NEUTRAL:
-        return None
-    for one, other in (operands, operands[::-1]) if name in ("multiply", "add") else (operands,):
-        plain_other = type(other) in (int, float) and other == _NEUTRAL[name]
-        if plain_other and isinstance(one, Traced) and isinstance(one.value, float):
-            return one
-    return None
+_WHOLE = {"ceil", "floor"}
 
 
 class Traced:
@@ -216,7 +219,7 @@ def compiled(
 
 def block_of(lines: int) -> int:
     """Elements of a column at once: few where many temporaries live beside each other."""
-    return min(1 << 15, max(1 << 13, CACHE // (8 * max(1, lines))))
+    return min(1 << 15, max(1 << 14, CACHE // (8 * max(1, lines))))
 
 
 def _template(name: str, operands: Sequence[Any]) -> str:

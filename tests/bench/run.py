@@ -149,7 +149,7 @@ def columns(ours: Side, peer: Side, rounds: int) -> list[Row]:
             for kind, words in (("", "all figures"), (" one", "one figure")):
                 name = f"{task} {size}{kind}"
                 ours.run(name, 4)
-                a, b = interleaved(rounds, ours.timer(name, 20 if n == 10_000 else 1), peer.timer(task, 30))
+                a, b = interleaved(rounds, ours.timer(name, 100 if n == 10_000 else 1), peer.timer(task, 30))
                 asked = (goal if n == 10_000 else 2e4 if task == "engine" else 0.0) if kind else 0.0
                 what = f"{task}, {n:,} rows, {words}: peer 0.1.1 / ours"
                 rows.append(_times(3, what, b * n / a, f"{a / n * 1e9:.0f} ns a row", asked))
