@@ -102,6 +102,7 @@ PROMISE = {
     "MLS_WALLS([model], [hardware])": "",
     f"MLS_WHY(function_name, {', '.join(f'[argument{i}]' for i in range(1, 13))})": "",
     "MLS_HASH(cells)": "",
+    "MLS_SWEEP(function_name, axes, [goal], [where], [show], [rows], [width])": "",
     "MLS_GET(registry, key, field)": "",
     "MLS_SPEC(registry, key)": "",
     "MLS_SOURCE(registry, key, field, [part])": "",

@@ -53,6 +53,7 @@ from workbook.sheets.engine import (
 )
 from workbook.sheets.frozen import INPUTS, ROOTS, SHEET, TABLE
 from workbook.sheets.inputs import SCENARIOS
+from workbook.sheets.sweep import BEST_HEAD, FIRST, VERDICT
 from workbook.thaw import thaw, thawed
 
 pytestmark = pytest.mark.slow  # every test builds, changes and recalculates whole files
@@ -193,6 +194,19 @@ def test_staleness_is_counted_and_named(cold: Book) -> None:
     state = shown(cold, {base["in_SeqLen"]: 4096.0}, [("Engine", 3, 1)], {})
     assert "STALE" in str(state[0])
     assert str(label["in_SeqLen"]) in str(state[0])
+
+
+def test_walls_and_sweep_say_of_what_they_are_frozen(cold: Book) -> None:
+    walls, verdict, best = ("Walls", 6, 1), ("Sweep", VERDICT, 1), ("Sweep", BEST_HEAD + 1, 1)
+    now = shown(cold, {}, [walls, verdict, best], {})
+    assert str(now[0]).startswith("What binds Llama3_8B on H100: ")
+    assert "configurations pass" in str(now[1])
+    assert isinstance(now[2], float)
+    other: dict[Spot, Cell] = {("Walls", 5, 3): "A100", ("Sweep", FIRST, 2): "max itl"}
+    then = shown(cold, other, [walls, verdict, best], {})
+    assert str(then[0]).startswith("Frozen for Llama3_8B on H100: ")
+    assert str(then[1]).startswith("Frozen: the answers below are those of other axes")
+    assert then[2] == ""
 
 
 def test_every_input_of_the_engine_is_watched(live: Book) -> None:

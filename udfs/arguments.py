@@ -175,13 +175,18 @@ def options_of(entry: Entry, cell: Any) -> dict[str, Any]:
 
 def _option(entry: Entry, param: Param, text: str) -> Any:
     where = f"{entry.excel}: options: {param.name}"
+    return word(param, text, where) if param.unit is None else number_of_text(param, text, where)
+
+
+def number_of_text(param: Param, text: str, where: str) -> float:
+    """A number in base units from text: in the face unit, or with its unit behind it."""
     if param.unit is None:
-        return word(param, text, where)
+        raise TypeError(f"{where} has no unit")
     try:
-        number = float(text)
+        value = float(text)
     except ValueError:
         return param.unit.parse(text, where)
-    return param.unit.check(param.unit.from_face(number), where)
+    return float(param.unit.check(param.unit.from_face(value), where))
 
 
 def number(entry: Entry, param: Param, cell: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlsysim.catalogue import Entry, Param
-from mlsysim.units import Unit, codes_of, unit_of
+from mlsysim.units import codes_of, unit_of
 
 from .arguments import one_call
 from .cells import TEXT_LIMIT, Block, Cell, outward, refusal
@@ -20,23 +20,24 @@ def run(entry: Entry, params: tuple[Param, ...], cells: Sequence[Any]) -> Block:
     given, _ = one_call(entry, params, cells)
     out = entry.call(**given)
     columns = {name: _column(entry, name, hint, getattr(out, name)) for name, hint in entry.metrics.items()}
-    return [[_heading(n, entry.metrics[n]) for n in columns], *(list(r) for r in zip(*columns.values(), strict=True))]
+    return [[heading(n, entry.metrics[n]) for n in columns], *(list(r) for r in zip(*columns.values(), strict=True))]
 
 
-def _heading(name: str, hint: Any) -> str:
+def heading(name: str, hint: Any) -> str:
+    """A column's name with its face unit."""
     unit = unit_of(hint)
     return f"{name} [{unit.face}]" if unit and unit.face else name
 
 
 def _column(entry: Entry, name: str, hint: Any, values: Any) -> list[Cell]:
+    return [cell_of(entry, name, hint, v) for v in np.atleast_1d(np.asarray(values)).tolist()]
+
+
+def cell_of(entry: Entry, name: str, hint: Any, value: Any) -> Cell:
+    """One figure in its face unit; a code as its word."""
     unit, code = unit_of(hint), codes_of(hint)
-    items = np.atleast_1d(np.asarray(values)).tolist()
     if code is not None:
-        return [str(code(int(v))) for v in items]
-    return [_cell(entry, name, unit, v) for v in items]
-
-
-def _cell(entry: Entry, name: str, unit: Unit | None, value: Any) -> Cell:
+        return str(code(int(value)))
     if isinstance(value, float) and not math.isfinite(value):
         return refusal(f"{entry.excel}: {name} is unknown: a fact that it needs is not on record")
     if isinstance(value, str) and len(value) > TEXT_LIMIT:  # classic Excel makes #VALUE! of it

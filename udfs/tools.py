@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mlsysim.catalogue import Entry
 from mlsysim.errors import MissingFact, MlsysError, OutOfDomain, UnknownName, WrongArguments
 from mlsysim.registry import Registry, Thing, face, fields, fold, near_fields, spec
 from mlsysim.solvers.why import why
@@ -39,6 +40,7 @@ from mlsysim.things import (
 from mlsysim.units import SYMBOLS, unit_of
 from mlsysim.version import __version__
 
+from . import sweep
 from .arguments import Argument, excel_params, one_call
 from .cells import TEXT_LIMIT, Block, Cell, as_objects, block, is_blank, is_error, outward, refusal
 from .publish import Published
@@ -232,21 +234,33 @@ def metrics_table(published: Mapping[str, Published], name: str) -> Block:
 def explain(published: Mapping[str, Published], cells: Sequence[Any]) -> str:
     """Why a function answers what it answers; its arguments follow its name in their Excel order."""
     name, *rest = cells
-    cell = as_objects(name)
-    if cell.ndim or not isinstance(cell.item(), str) or is_blank(cell.item()) or is_error(cell.item()):
-        raise OutOfDomain("MLS_WHY: function_name must be one text, such as MLS_ROOFLINE")
-    function = _function(published, cell.item())
-    if function.entry is None:
-        raise UnknownName(f"{function.name} looks something up; MLS_WHY explains functions that compute")
-    params = excel_params(function.entry)
+    entry = _computing(published, name, "MLS_WHY")
+    params = excel_params(entry)
     blank = [as_objects(c) for c in rest[len(params) :]]
     if any(c.ndim or not is_blank(c.item()) for c in blank):
         raise WrongArguments(
-            f"MLS_WHY: {function.name} takes {len(params)} arguments: {', '.join(p.name for p in params)}"
+            f"MLS_WHY: {entry.excel} takes {len(params)} arguments: {', '.join(p.name for p in params)}"
         )
     cells = [*rest[: len(params)], *[None] * (len(params) - len(rest))]
-    given, metric = one_call(function.entry, params, cells)
-    return why(function.entry.name, metric=metric or None, **given)
+    given, metric = one_call(entry, params, cells)
+    return why(entry.name, metric=metric or None, **given)
+
+
+def swept(published: Mapping[str, Published], cells: Sequence[Any]) -> Block:
+    """The rows of a small sweep."""
+    name, *rest = cells
+    return sweep.answer(_computing(published, name, sweep.NAME), rest)
+
+
+def _computing(published: Mapping[str, Published], name: Any, asker: str) -> Entry:
+    """The entry of a function that computes, by the cell that names it."""
+    cell = as_objects(name)
+    if cell.ndim or not isinstance(cell.item(), str) or is_blank(cell.item()) or is_error(cell.item()):
+        raise OutOfDomain(f"{asker}: function_name must be one text, such as MLS_ROOFLINE")
+    function = _function(published, cell.item())
+    if function.entry is None:
+        raise UnknownName(f"{function.name} looks something up; {asker} takes functions that compute")
+    return function.entry
 
 
 def checksum(cells: Any) -> str:
@@ -299,6 +313,8 @@ def tools(published: Mapping[str, Published]) -> list[Published]:
                "unit_to": (str, "Unit wanted, such as GB, GB/s or J")}, 3),
         Published("MLS_WHY", "The wall that binds an answer and the next-best levers, in words with numbers.",
                   "Analysis", WHY_ARGUMENTS, lambda cells: explain(published, cells)),
+        Published(sweep.NAME, "Best configurations of a grid, or the front of two goals, from one cell.", "Analysis",
+                  sweep.ARGUMENTS, lambda cells: swept(published, cells)),
         Published("MLS_HASH", "Short checksum of a range: it changes when any cell of it does.", GROUP,
                   (Argument("cells", "Range to sum up; formats do not count", False),),
                   lambda cells: checksum(cells[0])),

@@ -44,7 +44,8 @@ from .sheets.options import add_options
 from .sheets.physics import add_physics, twins
 from .sheets.registries import add_registries, add_sources
 from .sheets.rfq import add_rfq
-from .sheets.walls import add_block, add_walls
+from .sheets.sweep import add_sweep, add_sweep_blocks
+from .sheets.walls import add_block, add_walls, rows_of_block
 from .style import add_styles
 
 FRONT = ("Decision", "Inputs", "Options", "Engine", "Money", "Compare", "Sensitivity", "RFQ", "Checks")
@@ -58,6 +59,7 @@ BEHIND = (
     "Carbon",
     "Accuracy",
     "Walls",
+    "Sweep",
     "Physics",
     "Examples",
     "Prices",
@@ -118,6 +120,8 @@ def draft_book(plan: Plan | None = None) -> Workbook:
     add_engine_live(book, n, equations)
     walls = version_row(len(equations)) + 2
     add_block(book, walls)
+    sweep = walls + rows_of_block()
+    add_sweep_blocks(book, sweep)
     add_engine(book, n)
     add_roofline_points(book["Engine"], n)
     add_frozen(book, f"Engine_Live!$D${version_row(len(equations))}")
@@ -130,6 +134,7 @@ def draft_book(plan: Plan | None = None) -> Workbook:
     add_accuracy(book)
     examples = add_examples(book)
     add_walls(book, walls)
+    add_sweep(book, sweep)
     add_sources(book)
     add_functions(book)
     add_rfq(book, layout)

@@ -22,6 +22,7 @@ CONTENTS: dict[str, str] = {
     "Carbon": "carbon and water by option and grid",
     "Accuracy": "how far predictions lie from published measurements",
     "Walls": "limits of the hardware and what each leaves",
+    "Sweep": "every combination of the axes you choose: best, front and chart",
     "Physics": "the equations in native formulas beside the engine",
     "Examples": "published cases, worked through the same functions",
     "Prices": "dated prices with their sources",

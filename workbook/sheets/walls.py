@@ -21,6 +21,7 @@ MODEL, DEVICE, HEAD = 4, 5, 8
 FIRST, LAST = HEAD + 1, HEAD + len(WALLS)
 CHOSEN = {"model": "Llama3_8B", "device": "H100"}  # what a new workbook shows
 NONE, ANSWERED = "-", "$E$5"
+ASKED = f'Walls!$C${MODEL}&" on "&Walls!$C${DEVICE}'
 FIGURE = "[<0]-#,##0.00;[<0.01]0.0E+00;#,##0.00"
 # column of the function: heading, width, number format (None: words)
 COLUMNS: dict[str, tuple[str, float, str | None]] = {
@@ -50,6 +51,17 @@ def add_block(book: Workbook, row: int) -> None:
     sheet = book["Engine_Live"]
     block_title(sheet, row, "The 22 walls, for the sheet Walls", 4)
     put(sheet, f"A{row + 1}", call(), "mls engine")
+    # In a frozen book this stays what it was when the table was computed.
+    put(sheet, f"A{_asked(row)}", f'=IF(MLS_VERSION()="","",{ASKED})', "mls engine")
+
+
+def _asked(row: int) -> int:
+    return row + len(WALLS) + 2
+
+
+def rows_of_block() -> int:
+    """Rows that the table takes on Engine_Live: its title, what was asked, and a blank line included."""
+    return len(WALLS) + 4
 
 
 def add_walls(book: Workbook, row: int) -> None:
@@ -69,8 +81,9 @@ def add_walls(book: Workbook, row: int) -> None:
     live = _Block(row + 1)
     corner = live.cell("number", 0)
     put(sheet, "D5", "Answered (1 = yes)", "mls unit")
-    put(sheet, "E5", f'=IF(ISTEXT({corner}),IF({corner}="number",1,0),0)', "mls unit", "0")
-    put(sheet, f"A{HEAD - 2}", _sentence(live), "mls verdict")
+    asked = f"Engine_Live!$A${_asked(row)}"
+    put(sheet, "E5", f'=IF({asked}={ASKED},IF(ISTEXT({corner}),IF({corner}="number",1,0),0),0)', "mls unit", "0")
+    put(sheet, f"A{HEAD - 2}", _sentence(live, asked), "mls verdict")
     heading(sheet, HEAD, [text for text, *_ in COLUMNS.values()])
     for i in range(len(WALLS)):
         for name, (_, _, number_format) in COLUMNS.items():
@@ -113,11 +126,13 @@ class _Block:
         return f"Engine_Live!${self._columns[name]}${self._top + row}"
 
 
-def _sentence(live: _Block) -> str:
+def _sentence(live: _Block, asked: str) -> str:
     """What binds, or why there is no answer."""
     corner, basis = live.cell("number", 0), live.cell("basis", 1)
     binding = "&".join(f'IF(LEFT(I{r},5)="binds",B{r},"")' for r in range(FIRST, LAST + 1))
-    answer = f'"What binds "&$C${MODEL}&" on "&$C${DEVICE}&": "&{binding}&" ("&{basis}&")"'
+    answer = f'"What binds "&{ASKED}&": "&{binding}&" ("&{basis}&")"'
     refused = '"No answer here: choose a model and a device of the registry"'
     known = f"MATCH($C${MODEL},tblModels[key],0)+MATCH($C${DEVICE},tblHardware[key],0)"
-    return f'=IF(ISERROR({known}),{refused},IF(LEFT({corner},1)="#",{corner},{answer}))'
+    stale = f'"Frozen for "&{asked}&": choose these two, or thaw the book where the add-in is"'
+    told = f'IF({asked}<>{ASKED},{stale},IF(LEFT({corner},1)="#",{corner},{answer}))'
+    return f"=IF(ISERROR({known}),{refused},{told})"
