@@ -145,14 +145,14 @@ def _figures(
 ) -> tuple[dict[str, Floats], Any]:
     """Figures by metric and which configurations pass; refused ones fail and are counted."""
     wanted = metrics_of(grid)
-    answered = list(_answered(entry, grid, {**grid.fixed, **words}, parts))
-    if len(answered) == 1 and not isinstance(answered[0][1], MlsysError):
-        _, result, notes = answered[0]
+    found = list(answered(entry, grid, {**grid.fixed, **words}, parts))
+    if len(found) == 1 and not isinstance(found[0][1], MlsysError):
+        _, result, notes = found[0]
         figures, passing = _judged(grid, wanted, result)
         return figures, passing & _collected(notes, shape, out)
     figures = {m: np.full(shape, np.nan) for m in wanted}
     passing = np.zeros(shape, dtype=np.bool_)
-    for place, result, notes in answered:
+    for place, result, notes in found:
         size = tuple(p.stop - p.start for p in place)
         if isinstance(result, MlsysError):
             out.refuse(str(result), math.prod(size))
@@ -197,10 +197,10 @@ def figures_of(entry: Entry, grid: Grid) -> list[str]:
     return [*filter(None, metrics_of(grid)), *(["feasible"] if "feasible" in entry.metrics else [])]
 
 
-def _answered(
+def answered(
     entry: Entry, grid: Grid, given: dict[str, Any], parts: tuple[slice, ...]
 ) -> Iterator[tuple[tuple[slice, ...], Any, list[tuple[Any, str]]]]:
-    """Results of a part of the axes, with what was refused of it.
+    """Results of a part of the axes, each with its place, and what was refused of it.
 
     Most refusals are noted element by element on the way.  Where a call fails as a whole for another reason, halves are
     tried, until what is refused stands alone.
@@ -219,7 +219,7 @@ def _answered(
             return
     failing = {a: sum(_fails(entry, grid, given, h) for h in _halves(parts, a)) for a, n in enumerate(lengths) if n > 1}
     for half in _halves(parts, min(failing, key=lambda a: failing[a])):
-        yield from _answered(entry, grid, given, half)
+        yield from answered(entry, grid, given, half)
 
 
 def _by_words(entry: Entry, grid: Grid, given: dict[str, Any], parts: tuple[slice, ...], error: MlsysError) -> bool:

@@ -67,7 +67,7 @@ def test_counts_tell_what_became_of_all() -> None:
     refused = len(DEVICES[1:]) * len(BATCHES) * len(LENGTHS)
     assert got["all"] == 2 * len(plain())
     assert got["refused"] == refused
-    assert got["all"] == got["pass"] + got["do not fit in memory, or miss a bound"] + got["refused"]
+    assert got["all"] == got["pass"] + got["not feasible, or miss a bound"] + got["refused"]
     assert got["pass"] > sum(r["itl"] <= 60 for r in fits)
     sentence = next(str(k) for k in got if str(k).startswith("refused: "))
     assert "A100 has no fp8 rate" in sentence

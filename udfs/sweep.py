@@ -36,7 +36,7 @@ ARGUMENTS = (
              "8'; it names every argument that the function requires", False),
     Argument("goal", "'max decode_throughput' or 'min itl': the best rows; two with a comma: the front of both; blank: "
              "counts of what passes and of what is refused, and why", True),
-    Argument("where", "What must hold, such as 'itl <= 50; ttft <= 2000', in the units of MLS_METRICS; what does not "
+    Argument("where", "What must hold, such as 'itl <= 50; ttft <= 2000', in the units of MLS_METRICS; what is not "
              "fit in memory never passes", True),
     Argument("show", "Further figures to show, such as 'ttft, bottleneck'", True),
     Argument("rows", f"Most rows [1] (default {ROWS}); a longer front is thinned evenly and keeps its ends", True),
@@ -183,7 +183,7 @@ def _texts(cell: Any, argument: str) -> list[str]:
     return out
 
 
-def _metrics(entry: Entry) -> dict[str, Any]:
+def metrics_of(entry: Entry) -> dict[str, Any]:
     return entry.metrics or {"": entry.returns}
 
 
@@ -195,10 +195,12 @@ def _metric(entry: Entry, text: str) -> str:
     return ""
 
 
-def _numeric(entry: Entry, metric: str) -> str:
-    hint = _metrics(entry)[metric]
+def figure_of(entry: Entry, text: str) -> str:
+    """A figure that is a number, by what the cell calls it."""
+    metric = _metric(entry, text)
+    hint = metrics_of(entry)[metric]
     if codes_of(hint) is not None or unit_of(hint) is None or bool in parts(hint):
-        raise OutOfDomain(f"{NAME}: {metric} of {entry.excel} is in words; a goal or a bound needs a number")
+        raise OutOfDomain(f"{NAME}: {text.strip()} of {entry.excel} is in words; a goal or a bound needs a number")
     return metric
 
 
@@ -207,8 +209,8 @@ def goal_of(entry: Entry, text: str) -> tuple[str, bool]:
     way, _, name = text.strip().partition(" ")
     if way.casefold() not in ("max", "min") or not name.strip():
         raise OutOfDomain(f"{NAME}: goal must be 'max' or 'min' and a figure, such as "
-                          f"'max {next(iter(_metrics(entry))) or ANSWER}', got {text!r}")  # fmt: skip
-    return _numeric(entry, _metric(entry, name)), way.casefold() == "max"
+                          f"'max {next(iter(metrics_of(entry))) or ANSWER}', got {text!r}")  # fmt: skip
+    return figure_of(entry, name), way.casefold() == "max"
 
 
 def bound_of(entry: Entry, text: str) -> tuple[str, str, float]:
@@ -217,8 +219,8 @@ def bound_of(entry: Entry, text: str) -> tuple[str, str, float]:
     if found is None:
         raise OutOfDomain(f"{NAME}: where must be a figure, one of <= >= < > =, and a number, got {text!r}")
     name, operator, bound = found.groups()
-    metric = _numeric(entry, _metric(entry, name))
-    unit = unit_of(_metrics(entry)[metric])
+    metric = figure_of(entry, name)
+    unit = unit_of(metrics_of(entry)[metric])
     assert unit is not None
     try:
         value = float(unit.from_face(float(bound)))
@@ -249,10 +251,10 @@ def _block(entry: Entry, found: Swept, axes: list[str], goals: list[str], shown:
     others = [m for m in dict.fromkeys(shown) if m not in goals]
 
     def figures(metrics: list[str], row: Mapping[str, Any]) -> list[Cell]:
-        return [cell_of(entry, m or ANSWER, _metrics(entry)[m], row[m or ANSWER]) for m in metrics]
+        return [cell_of(entry, m or ANSWER, metrics_of(entry)[m], row[m or ANSWER]) for m in metrics]
 
     def named(metrics: list[str]) -> list[Cell]:
-        return [heading(m or ANSWER, _metrics(entry)[m]) for m in metrics]
+        return [heading(m or ANSWER, metrics_of(entry)[m]) for m in metrics]
 
     head = [*named(goals), *(heading(a, units[a]) for a in axes), *named(others)]
     return [head, *([*figures(goals, r), *(_axis(units[a], r[a]) for a in axes), *figures(others, r)] for r in rows)]
@@ -286,7 +288,7 @@ def _counts(found: Swept, most: int) -> Block:
     """How many configurations pass, fail and are refused, with the sentences of the refusals, the commonest first."""
     size, failed = found.grid.size, found.grid.size - found.passing - found.refused
     head: Block = [["outcome", "configurations"], ["all", float(size)], ["pass", float(found.passing)],
-                   ["do not fit in memory, or miss a bound", float(failed)],
+                   ["not feasible, or miss a bound", float(failed)],
                    ["refused", float(found.refused)]]  # fmt: skip
     room = most - len(head) + 1
     if room < 0:
@@ -301,7 +303,7 @@ def _counts(found: Swept, most: int) -> Block:
 
 def _why_none(found: Swept) -> str:
     failed = found.grid.size - found.passing - found.refused
-    texts = [f"{failed:,} do not fit in memory or miss a bound"] if failed else []
+    texts = [f"{failed:,} are not feasible or miss a bound"] if failed else []
     if found.reasons:
         reason, count = max(found.reasons.items(), key=lambda r: r[1])
         texts.append(f"{count:,} are refused: {reason}")

@@ -1,4 +1,4 @@
-"""``python -m workbook build | recalc | check | refresh | freeze | thaw | eval``: the workbook from a terminal.
+"""``python -m workbook build | sweep | recalc | check | refresh | freeze | thaw | eval``: the workbook from a terminal.
 
 A user's mistake is answered with one sentence on standard error and exit code 1 (2 for a wrong command line).
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from mlsysim.errors import MlsysError
 from mlsysim.version import __version__
 
-from .errors import WorkbookError
+from .errors import WorkbookError, refuse_target
 
 WORKLOADS = ("serving", "training", "both")
 FLAVOURS = ("xlwings", "lite", "lambda", "values")
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mls-workbook", description="Workbooks for buying and planning accelerators.")
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(run=None)
-    commands = parser.add_subparsers(metavar="build | recalc | check | refresh | freeze | thaw | eval")
+    commands = parser.add_subparsers(metavar="build | sweep | recalc | check | refresh | freeze | thaw | eval")
 
     build = commands.add_parser("build", help="write a new workbook")
     build.add_argument("file", type=Path, help="the workbook to write, such as PLAN.xlsx")
@@ -60,6 +60,21 @@ def _parser() -> argparse.ArgumentParser:
                        "wheel that `mls-udfs lite` writes")  # fmt: skip
     build.add_argument("--force", action="store_true", help="replace an existing file; a copy of it is kept beside")
     build.set_defaults(run=_build)
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="write every configuration of a sweep into a new workbook",
+        epilog='example: mls-workbook sweep GRID.xlsx serving "model = Llama3_8B; hardware = H100, A100; '
+        'seq_len = 4096; batch = 1..64" "max decode_throughput" --show itl --where "itl <= 30"',
+    )
+    sweep.add_argument("file", type=Path, help="the workbook to write, such as GRID.xlsx")
+    sweep.add_argument("function", help="the function to sweep, such as serving")
+    sweep.add_argument("axes", help="'name = value, value; name = first..last by step; ...'")
+    sweep.add_argument("goal", help="'max' or 'min' and a figure")
+    sweep.add_argument("--show", metavar="FIGURE", nargs="*", default=[], help="further figures")
+    sweep.add_argument("--where", metavar="LIMIT", nargs="*", default=[], help="limits, such as 'itl <= 30'")
+    sweep.add_argument("--force", action="store_true", help="replace an existing file; a copy of it is kept beside")
+    sweep.set_defaults(run=_sweep)
 
     recalc = commands.add_parser(
         "recalc",
@@ -149,10 +164,20 @@ def _build(arguments: argparse.Namespace) -> int:
     return _report([f"{sheet}!{at}: {why}" for (sheet, at), why in left.items()], len(left))
 
 
+def _sweep(arguments: argparse.Namespace) -> int:
+    from .sweep_book import asked_of, write_sweep
+
+    asked = asked_of(arguments.function, arguments.axes, arguments.goal, arguments.show, arguments.where)
+    refuse_target(None, arguments.file, force=arguments.force)
+    _keep(arguments.file, arguments.force)
+    told = write_sweep(arguments.file, asked, force=arguments.force)
+    print(f"wrote {arguments.file}: {told}")
+    return 0
+
+
 def _recalc(arguments: argparse.Namespace) -> int:
     from udfs import FUNCTIONS
 
-    from .errors import refuse_target
     from .recalc import recalc
 
     refuse_target(arguments.source, arguments.target, force=True)

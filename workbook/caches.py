@@ -7,16 +7,22 @@ each formula cell, the cells that a spilling formula covers, and the request to 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from lxml import etree
 from openpyxl.utils.cell import get_column_letter
 
 from workbook.cells import Block, Cell, ErrorValue, Formula, Grid, walk
-from workbook.engine import Evaluation
 from workbook.package import CONTENT_TYPES, OFFICE_RELATIONS, PACKAGE_RELATIONS, Area, Package, main
+
+if TYPE_CHECKING:
+    from workbook.engine import Evaluation
 
 CALC_ID = "191029"  # the calculation engine of Excel 2019 and 365; an older number makes Excel compute everything anew
 
+STAMP = "2000-01-01T00:00:00Z"
+_CORE = "docProps/core.xml"
+_TERMS = "{http://purl.org/dc/terms/}"
 _F, _V, _IS = map(main, ("f", "v", "is"))
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 _TYPES = "http://schemas.openxmlformats.org/package/2006/content-types"
@@ -138,6 +144,17 @@ def _write_formula(
         source.set("ref", _spelled(extent))
     for row, column in extent.cells():
         set_value(sheet.cell(row, column), block[row - at[0]][column - at[1]])
+
+
+def fix_stamps(package: Package) -> None:
+    """Let the file tell no time: the same draft gives the same bytes."""
+    if _CORE not in package.parts:
+        return
+    root = package.xml(_CORE)
+    for tag in ("created", "modified"):
+        for element in root.iter(f"{_TERMS}{tag}"):
+            element.text = STAMP
+    package.put(_CORE, root)
 
 
 def set_value(element: etree._Element, value: Cell | None) -> None:

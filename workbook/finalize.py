@@ -11,17 +11,12 @@ from pathlib import Path
 
 from openpyxl.utils.cell import get_column_letter
 
-from workbook.caches import CALC_ID, add_metadata, ask_for_calculation, write_values
+from workbook.caches import CALC_ID, add_metadata, ask_for_calculation, fix_stamps, write_values
 from workbook.cells import read_grids
 from workbook.embedded import Functions
 from workbook.engine import evaluate
 from workbook.errors import WorkbookError
-from workbook.package import Package, open_package
-
-STAMP = "2000-01-01T00:00:00Z"
-
-_CORE = "docProps/core.xml"
-_TERMS = "{http://purl.org/dc/terms/}"
+from workbook.package import open_package
 
 
 def finalize(draft: Path, out: Path, functions: Functions, *, force: bool = False) -> dict[tuple[str, str], str]:
@@ -62,16 +57,6 @@ def finalize(draft: Path, out: Path, functions: Functions, *, force: bool = Fals
     dynamic = add_metadata(package) if result.bare - result.missing.keys() else None
     write_values(package, grids, result, dynamic)
     ask_for_calculation(package, full=bool(result.missing), calc_id=CALC_ID)
-    _fix_stamps(package)
+    fix_stamps(package)
     package.write(out, force=force)
     return result.missing
-
-
-def _fix_stamps(package: Package) -> None:
-    if _CORE not in package.parts:
-        return
-    root = package.xml(_CORE)
-    for tag in ("created", "modified"):
-        for element in root.iter(f"{_TERMS}{tag}"):
-            element.text = STAMP
-    package.put(_CORE, root)

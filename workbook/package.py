@@ -12,9 +12,10 @@ import os
 import posixpath
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote
 
 from lxml import etree
@@ -121,11 +122,17 @@ class Package:
         Part name (no leading slash) to contents; changed in place by whoever edits.
     path : Path
         Where it came from, for messages.
+
+    Attributes
+    ----------
+    streams : dict of str to callable
+        Parts that are too long to hold: what is written in the place of their contents, a piece at a time.
     """
 
     def __init__(self, parts: dict[str, bytes], path: Path) -> None:
         self.parts = parts
         self.path = path
+        self.streams: dict[str, Callable[[], Iterator[bytes]]] = {}
         if CONTENT_TYPES not in parts:
             raise errors.not_a_workbook(path, "it is a zip archive without a list of contents")
         found = [r.target for r in self.relations("") if r.kind == "officeDocument"]
@@ -230,7 +237,7 @@ class Package:
         try:
             with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as stream:
                 beside = Path(stream.name)
-                stream.write(self.to_bytes())
+                self.write_to(stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             mask = os.umask(0)
@@ -246,16 +253,25 @@ class Package:
                 beside.unlink(missing_ok=True)
 
     def to_bytes(self) -> bytes:
-        """The archive as bytes: fixed stamps, list of contents first, then by name."""
+        """The archive as bytes."""
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
+        self.write_to(buffer)
+        return buffer.getvalue()
+
+    def write_to(self, stream: IO[bytes]) -> None:
+        """Write the archive: fixed stamps, list of contents first, then by name."""
+        with zipfile.ZipFile(stream, "w") as archive:
             for name in sorted(self.parts, key=lambda n: (n != CONTENT_TYPES, n)):
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o600 << 16
                 entry.create_system = 0
-                archive.writestr(entry, self.parts[name], compresslevel=6)
-        return buffer.getvalue()
+                if name not in self.streams:
+                    archive.writestr(entry, self.parts[name], compresslevel=6)
+                    continue
+                with archive.open(entry, "w") as part:
+                    for piece in self.streams[name]():
+                        part.write(piece)
 
     @property
     def is_signed(self) -> bool:
