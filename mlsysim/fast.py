@@ -21,7 +21,7 @@ NOTHING: Any = object()  # the solver itself must answer
 OFTEN = 3  # calls of a combination before it is worth a trace
 KEPT = 4096  # combinations; then all are forgotten
 MANY_ROWS = 1 << 14  # of a column: worth as much as a call
-HEAP = 1 << 22  # bytes that may stay with the process between calls on columns
+HEAP = 1 << 24  # bytes that may stay with the process between calls on columns
 ROWS = 64  # of a column, compared with the solver's answer
 _RETRY = (Retry, ArithmeticError, ValueError, TypeError)
 

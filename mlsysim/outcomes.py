@@ -40,7 +40,7 @@ class Outcomes:
 
 
 def outcomes(grid: Grid, chunk: int) -> Iterator[Outcomes]:
-    """All configurations in the order of the grid, at most `chunk` at a time; figures are those that its reducers read."""
+    """All configurations in the order of the grid, at most `chunk` at a time, with the figures that `keep` reads."""
     grid, figures = replace(grid, chunk=chunk), metrics_of(grid)
     entry, words = catalogue()[grid.function], [OK, NOT_FEASIBLE]
     for number in range(grid.chunks()):

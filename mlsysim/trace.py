@@ -55,6 +55,7 @@ class Tape:
         self.known: dict[tuple[Any, ...], Traced] = {}
         self.guards: list[tuple[int, Traced, bool]] = []  # before which line, what, and what it must be
         self.scalar_only = False
+        self.whole: set[int] = set()  # lines that a guard holds to whole numbers
 
     def put(self, name: str, operands: tuple[Any, ...], value: Any) -> Traced:
         """The result of an operation, as it was written down before or anew; times one and plus zero are nothing."""
@@ -66,10 +67,13 @@ class Tape:
             self.known[key] = Traced(self, len(self.lines) - 1, value)
         return self.known[key]
 
+    def _is_whole(self, number: Traced) -> bool:
+        return number.index in self.whole or self.lines[number.index][0] in _WHOLE
+
     def _unchanged(self, name: str, operands: tuple[Any, ...]) -> Traced | None:
         """The operand that an operation leaves as it is (but for the sign of a zero)."""
         first = operands[0]
-        if name in _WHOLE and isinstance(first, Traced) and self.lines[first.index][0] in _WHOLE:
+        if name in _WHOLE and isinstance(first, Traced) and self._is_whole(first):
             return first
         if name not in _NEUTRAL:
             return None
@@ -129,6 +133,8 @@ class Traced:
 
     def judged(self, unit: Any, legal: bool) -> Traced:
         """Whether a unit of `mlsysim.units` allows the number."""
+        if legal and unit.whole:  # whoever asks refuses what is not
+            self.tape.whole.add(self.index)
         return self.tape.put("legal", (self, unit), legal)
 
     def __float__(self) -> float:

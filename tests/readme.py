@@ -108,7 +108,19 @@ def accuracy() -> str:
     return "\n".join(lines)
 
 
-PARTS = {"accuracy": accuracy, "first": first, "functions": functions, "differences": differences, "registry": registry}
+def speed() -> str:
+    """The last table of tests/bench/run.py --write."""
+    return (ROOT / "tests" / "bench" / "table.md").read_text("utf-8").rstrip()
+
+
+PARTS = {
+    "accuracy": accuracy,
+    "speed": speed,
+    "first": first,
+    "functions": functions,
+    "differences": differences,
+    "registry": registry,
+}
 
 
 def rendered(text: str) -> str:

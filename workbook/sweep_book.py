@@ -39,7 +39,7 @@ from .style import SHARE, add_styles, block_title, heading, page, put
 
 SHEET = "Sweep"
 MOST = 1_000_000  # rows: what a sheet of Excel holds, less the head
-CHUNK = 512  # rows at once
+CHUNK = 128  # rows at once: more would take more memory and no less time
 TOP_HEAD = 11  # headings of the limits
 FIGURE = "[<0]-#,##0.00;[<0.01]0.0E+00;#,##0.00"
 USED = '[>1E+299]"none";[<-1E+299]"none";General'

@@ -2,8 +2,8 @@
 
     python tests/bench/child.py SIDE     then lines of JSON {"task": name, "times": n} on standard input
 
-SIDE: ours; sweeps; peer (the released package of that name, in an environment of its own); classic or officejs (our
-functions through xlwings' code for that Excel).
+SIDE: ours; sweeps; growth; peer (the released package of that name, in an environment of its own); classic or
+officejs (our functions through xlwings' code for that Excel).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
+import os
 import resource
 import sys
 import time
@@ -25,7 +26,11 @@ Task = Callable[[], Any]
 def main() -> None:
     """Answer until the input ends."""
     side = sys.argv[1]
-    tasks = {"ours": ours, "sweeps": sweeps, "peer": peer, "classic": classic, "officejs": office_js}[side]()
+    if hasattr(os, "sched_setaffinity"):  # all sides on the same core: its neighbours then disturb them alike
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    tasks = {"ours": ours, "sweeps": sweeps, "growth": growth, "peer": peer, "classic": classic, "officejs": office_js}[
+        side
+    ]()
     print(json.dumps({"ready": sorted(tasks)}), flush=True)
     for line in sys.stdin:
         job = json.loads(line)
@@ -117,11 +122,6 @@ def ours() -> dict[str, Task]:
     tasks["roofline 1M"] = lambda: mlsysim.roofline_time(flops=work, traffic=traffic, peak=9.89e14, bandwidth=3.35e12)
     source = np.concatenate([work, traffic, work])  # the 24 bytes of a row: two figures read, one written
     tasks["copy 1M"] = source.copy
-    for rows in (10**3, 10**4, 10**5, 10**6):
-        column = rng.integers(1, 65, rows).astype(np.float64)
-        tasks[f"rows {rows}"] = lambda b=column: mlsysim.serving(  # type: ignore[misc]
-            "Llama3_8B", "H100", seq_len=2048.0, batch=b
-        )
     return tasks
 
 
@@ -180,6 +180,13 @@ def _flat(size: int) -> Any:
         chunk = Chunk({m: getattr(out, m) for m in ("itl", "decode_throughput")}, good, good.shape, start)
         states = [r.take(s, chunk) for r, s in zip(grid.keep, states, strict=True)]
     return states
+
+
+def growth() -> dict[str, Task]:
+    """Points of the growth curves."""
+    from growth import tasks
+
+    return tasks()
 
 
 # ------------------------------------------------------------------ a range in Excel

@@ -21,9 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import growth
+
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child.py")
 PEERS = ("0.1.1", "0.3.0")
+TABLE = CHILD.with_name("table.md")  # the last one, for README.md
 HOME = ROOT / ".bench"  # environments of the peers
 
 
@@ -31,7 +34,7 @@ HOME = ROOT / ".bench"  # environments of the peers
 class Row:
     """One line of the table."""
 
-    goal: int
+    goal: str
     what: str
     measured: str
     asked: str
@@ -75,7 +78,7 @@ class Side:
 
 
 def interleaved(rounds: int, *sides: Callable[[], float]) -> list[float]:
-    """Medians of calls taken in turn."""
+    """Medians of calls taken in turn; short ones, so that a busy moment of the machine meets all sides."""
     seen: list[list[float]] = [[] for _ in sides]
     for _ in range(rounds):
         for got, side in zip(seen, sides, strict=True):
@@ -124,7 +127,7 @@ def start_up(rounds: int) -> list[Row]:
         judged = name == "`import mlsysim`"
         met = ratio <= 1.5 and memory <= 1.25 if judged else None
         asked = "at most 1.5, 1.25" if judged else ""
-        rows.append(Row(1, f"{name} / `import numpy`", f"{ratio:.2f} CPU, {memory:.2f} memory", asked, met))
+        rows.append(Row("1", f"{name} / `import numpy`", f"{ratio:.2f} CPU, {memory:.2f} memory", asked, met))
     return rows
 
 
@@ -135,7 +138,7 @@ def scalars(ours: Side, peers: dict[str, Side], rounds: int) -> list[Row]:
         ours.run(task, 50)
         for version, peer in peers.items():
             if task in peer.tasks:
-                a, b = interleaved(rounds, ours.timer(task, 2000), peer.timer(task, 30))
+                a, b = interleaved(9 * rounds, ours.timer(task, 300), peer.timer(task, 3))
                 what = f"{task}, one answer: peer {version} / ours"
                 rows.append(_times(2, what, b / a, f"{a * 1e6:.1f} us", goal if version == PEERS[0] else 0.0))
     return rows
@@ -149,7 +152,11 @@ def columns(ours: Side, peer: Side, rounds: int) -> list[Row]:
             for kind, words in (("", "all figures"), (" one", "one figure")):
                 name = f"{task} {size}{kind}"
                 ours.run(name, 4)
-                a, b = interleaved(rounds, ours.timer(name, 100 if n == 10_000 else 1), peer.timer(task, 30))
+                many = n == 10_000
+                sides = (
+                    (ours.timer(name, 10), peer.timer(task, 3)) if many else (ours.timer(name), peer.timer(task, 30))
+                )
+                a, b = interleaved(5 * rounds if many else rounds, *sides)
                 asked = (goal if n == 10_000 else 2e4 if task == "engine" else 0.0) if kind else 0.0
                 what = f"{task}, {n:,} rows, {words}: peer 0.1.1 / ours"
                 rows.append(_times(3, what, b * n / a, f"{a / n * 1e9:.0f} ns a row", asked))
@@ -211,13 +218,41 @@ def ranges(rounds: int) -> list[Row]:
     return rows
 
 
+def curves(rounds: int) -> dict[str, growth.Points]:
+    """Growth with rows, configurations, axes and registry rows."""
+    side = Side("growth")
+    out: dict[str, growth.Points] = {}
+    for name, (_, _, sizes) in growth.CURVES.items():
+        for size in sizes:
+            side.run(f"{name} {size}", 4 if name == "rows" else 1)
+        seen = interleaved(rounds, *(side.timer(f"{name} {size}") for size in sizes))
+        out[name] = [(float(n), t) for n, t in zip(sizes, seen, strict=True)]
+    side.close()
+    return out
+
+
+def powers(found: dict[str, growth.Points]) -> list[Row]:
+    """The power of the size with which each time grows."""
+    rows = []
+    for name, points in found.items():
+        title, axis, _ = growth.CURVES[name]
+        power, (low, first), (high, last) = growth.exponent(points), points[0], points[-1]
+        what = f"{title}, {low:,.0f} to {high:,.0f} {axis.removesuffix(' (log)')}: power of the size"
+        rows.append(
+            Row(
+                "growth", what, f"{power:.2f} ({first * 1e3:.3g} to {last * 1e3:.3g} ms)", "at most 1.05", power <= 1.05
+            )
+        )
+    return rows
+
+
 def _times(goal: int, what: str, ratio: float, more: str, asked: float) -> Row:
-    return Row(goal, what, f"{ratio:,.{0 if ratio > 20 else 1}f} ({more})", f"{asked:,g}" if asked else "",
+    return Row(str(goal), what, f"{ratio:,.{0 if ratio > 20 else 1}f} ({more})", f"{asked:,g}" if asked else "",
                ratio >= asked if asked else None)  # fmt: skip
 
 
 def _at_most(goal: int, what: str, value: float, more: str, most: float) -> Row:
-    return Row(goal, what, f"{value:.{0 if value > 20 else 2}f} ({more})", f"at most {most:g}", value <= most)
+    return Row(str(goal), what, f"{value:.{0 if value > 20 else 2}f} ({more})", f"at most {most:g}", value <= most)
 
 
 # ------------------------------------------------------------------ the table
@@ -252,8 +287,15 @@ def main() -> int:
     )
     for side in (ours, *peers.values()):
         side.close()
+    found = {} if given.quick and not given.write else curves(5)
+    rows += powers(found)
     day = f"{dt.date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"{table(rows)}\n\n{day}")
+    text = f"{table(rows)}\n\nMeasured {day}; CPU time, medians of calls taken in turn."
+    print(text)
+    if given.write:
+        TABLE.write_text(f"{text}\n", "utf-8")
+        growth.draw(found, ROOT / ".readme" / "growth.png")
+        subprocess.run([sys.executable, str(ROOT / "tests" / "readme.py")], check=True)
     return int(any(r.met is False for r in rows))
 
 
