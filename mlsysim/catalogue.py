@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from .columns import columns_of_names, spread
 from .errors import OutOfDomain, WrongArguments
 from .fast import NOTHING, Fast
 from .hints import hints_of
@@ -129,6 +130,8 @@ def _register(fn: Callable[P, R], cites: tuple[str, ...], group: str, wall: int 
                 raise WrongArguments(f"{name}: {n} is missing ({params[n].help})")
         if args and (known := fast.call(given)) is not None and (answer := fast.answer(*known)) is not NOTHING:
             return answer
+        if several := columns_of_names(params, given):
+            return spread(call, given, several)
         checked = {}
         for n, value in given.items():
             if value is None and n not in optional:

@@ -26,6 +26,7 @@ from .reducers import Reducer, State
 
 JOB = 16  # chunks of one job
 AHEAD = 4  # jobs handed out for each worker
+LARGE = 50_000_000  # configurations: a second or two of one process
 EVERY = 5.0  # seconds between two notes of what is done
 
 
@@ -69,7 +70,7 @@ def sweep(
     keep: Iterable[Reducer],
     where: Iterable[tuple[str, str, float]] = (),
     executor: Any = None,
-    processes: int = 1,
+    processes: int | None = None,
     resume: Path | str | None = None,
     save: Path | str | None = None,
     progress: bool = False,
@@ -88,7 +89,8 @@ def sweep(
     executor : object, optional
         Something with `submit`, such as a `dask.distributed.Client` or a pool: where the jobs run.
     processes : int, optional
-        Without an executor: how many processes of this machine.
+        Without an executor: how many processes of this machine.  Blank: one for each core where the grid is large
+        (`LARGE`), else none but this; a script then runs it below ``if __name__ == "__main__"``.
     resume : Path, optional
         A file in which the state is kept while the sweep runs; one that is there is taken up.
     save : Path, optional
@@ -114,6 +116,8 @@ def sweep(
     bar = _bar(grid, done) if progress else None
     jobs = [(i, min(i + JOB, grid.chunks())) for i in range(done, grid.chunks(), JOB)]
     noted = time.monotonic()
+    if processes is None:
+        processes = (os.cpu_count() or 1) if grid.size > LARGE else 1
     with _Pool(executor, processes) as pool:
         for (_, stop), part in pool.map(grid, jobs, folder):
             total.add(part, grid.keep)

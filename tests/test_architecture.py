@@ -30,7 +30,9 @@ ALLOWED = {
     "mlsysim.record": {"mlsysim.hints", "mlsysim.units"},
     "mlsysim.fast": {"mlsysim.errors", "mlsysim.registry", "mlsysim.trace", "mlsysim.units"},
     "mlsysim.param": {"mlsysim.units"},
+    "mlsysim.columns": {"mlsysim.errors", "mlsysim.param", "mlsysim.record", "mlsysim.units"},
     "mlsysim.catalogue": {
+        "mlsysim.columns",
         "mlsysim.hints",
         "mlsysim.param",
         "mlsysim.errors",
