@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 import mlsysim as m
-from mlsysim import Hardware, Infra, Models, Systems
-from mlsysim.catalogue import CATALOGUE
+from mlsysim import CATALOGUE, Hardware, Infra, Models, Systems
 from mlsysim.errors import UnknownName
 from mlsysim.registry import face
 from mlsysim.things import DEFAULTS, Fleet, Site

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mlsysim as m
-from mlsysim.catalogue import CATALOGUE, Entry
+from mlsysim import CATALOGUE
+from mlsysim.catalogue import Entry
 from mlsysim.errors import OutOfDomain, WrongArguments
 
 EQUATIONS = {name: entry for name, entry in CATALOGUE.items() if entry.group == "Equations"}

@@ -10,7 +10,7 @@ import pytest
 from serving_cases import CHIP, COMPUTE, DENSE, DRAFT, LINK, LM, MOE, NEAR, PER_PASS, STREAM, close, serve
 
 import mlsysim as m
-from mlsysim.catalogue import CATALOGUE
+from mlsysim import CATALOGUE
 from mlsysim.errors import MissingFact, OutOfDomain
 from mlsysim.solvers.workload import default
 

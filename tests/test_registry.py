@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlsysim import registry
-from mlsysim.catalogue import CATALOGUE
+from mlsysim import CATALOGUE, registry
 from mlsysim.errors import MissingFact, MlsysError, OutOfDomain, UnknownName
 from mlsysim.registry import KINDS, NEED_NOTE, REGISTRIES, Registry, Thing, face, fields, fold, sources, spec
 from mlsysim.things import HARDWARE, MODELS, PRECISIONS, Device, Fleet, Node

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import mlsysim as m
-from mlsysim import MlsysError
-from mlsysim.catalogue import CATALOGUE
+from mlsysim import CATALOGUE, MlsysError
 from mlsysim.solvers.workload import default
 
 LAWS: tuple[Any, ...] = ("hoffmann", "besiroglu")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mlsysim import OutOfDomain, UnknownName
-from mlsysim.catalogue import CATALOGUE, solver
+from mlsysim import CATALOGUE, OutOfDomain, UnknownName
+from mlsysim.catalogue import solver
 from mlsysim.record import record
 from mlsysim.tables import Many, Table, Texts, is_table, single, things_of
 from mlsysim.things import Site
