@@ -1,7 +1,7 @@
 """Remake the pictures of the README: ``.venv/bin/python .readme/pictures.py``.
 
-Builds the default workbook, prints it with LibreOffice, and keeps the first page of every front sheet, cropped, as a
-small PNG beside this file.
+Builds the default workbook, prints it with LibreOffice, and keeps the first page of every front sheet and of Sweep,
+cropped, as a small PNG beside this file.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from udfs.libreoffice import render
 from workbook.build import FRONT, build
 
 FOLDER = Path(__file__).parent
+SHEETS = (*FRONT, "Sweep")
 WIDTH = 1100  # pixels of a page
 HEAD = 0.07  # share of a page that its head or its foot takes
 Pixels = npt.NDArray[np.uint8]
@@ -80,8 +81,8 @@ def png(picture: Pixels) -> bytes:
     )  # fmt: skip
 
 
-def remake(names: tuple[str, ...] = FRONT) -> None:
-    """Write one picture for each front sheet."""
+def remake(names: tuple[str, ...] = SHEETS) -> None:
+    """Write one picture for each of these sheets."""
     with tempfile.TemporaryDirectory() as folder:
         book = Path(folder) / "PLAN.xlsx"
         build(book)
@@ -97,4 +98,4 @@ def remake(names: tuple[str, ...] = FRONT) -> None:
 
 
 if __name__ == "__main__":
-    remake(tuple(sys.argv[1:]) or FRONT)
+    remake(tuple(sys.argv[1:]) or SHEETS)

@@ -58,7 +58,7 @@ def test_lines_are_wrapped_and_the_other_mlsysim_is_named_early() -> None:
     assert [line for line in lines if len(line) > readme.WIDTH and not line.startswith(("|", "python3"))] == []
     assert any("Harvard" in line for line in lines[:60])
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", TEXT)
-    assert len(pictures) == len(FRONT) + 1  # one for each front sheet, and the curves of growth
+    assert len(pictures) == len(FRONT) + 2  # one for each front sheet, one of Sweep, and the curves of growth
     assert [name for name in pictures if not (readme.ROOT / name).is_file()] == []
 
 

@@ -15,9 +15,10 @@ from mlsysim import MlsysError
 from udfs import FUNCTIONS
 from udfs.libreoffice import find_soffice, recalculate
 from workbook.__main__ import main
+from workbook.check import check
 from workbook.errors import WorkbookError
 from workbook.recalc import recalc
-from workbook.sweep_book import COUNT_AT, TOP_HEAD, asked_of, write_sweep
+from workbook.sweep_book import ALL_PASS, CHECKS_AT, COUNT_AT, TOP_HEAD, asked_of, write_sweep
 
 AXES = "model = Llama3_8B; hardware = H100, A100; seq_len = 4096; batch = 1, 4, 64, 1024; precision = fp16, fp8"
 GOAL, SHOW, WHERE = "max decode_throughput", ("itl", "ttft"), ("itl <= 25", "ttft <= 9000")
@@ -101,18 +102,49 @@ def test_verdicts_follow_the_limits(book: Path, tmp_path: Path) -> None:
             assert one[name] == (pytest.approx(two[name]) if isinstance(two[name], float) else two[name])
 
 
+def test_nothing_is_wrong_with_it(book: Path) -> None:
+    assert check(book) == []
+    assert openpyxl.load_workbook(book, data_only=True).worksheets[0][CHECKS_AT].value == ALL_PASS
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "words"),
+    [
+        (f"C{TOP_HEAD + 2}", "9 ms", "Every limit is a number"),
+        (f"B{TOP_HEAD + 2}", 26.0, "No lower limit is above"),
+        ("G{row}", None, "Every configuration has a verdict"),
+        ("D{row}", "fast", "has a figure"),
+        ("H{row}", "9", "As many figures count"),
+        ("I{row}", 1.5, "Nothing is better than the best"),
+    ],
+)
+def test_checks_find_what_was_overwritten(book: Path, tmp_path: Path, cell: str, value: Any, words: str) -> None:
+    edited = openpyxl.load_workbook(book)
+    sheet = edited.worksheets[0]
+    row = TOP_HEAD + 7
+    assert sheet[f"J{row}"].value == "ok"
+    sheet[cell.format(row=row)].value = value
+    edited.save(tmp_path / "edited.xlsx")
+    recalc(tmp_path / "edited.xlsx", tmp_path / "AGAIN.xlsx", FUNCTIONS)
+    again = openpyxl.load_workbook(tmp_path / "AGAIN.xlsx", data_only=True)
+    failed = [r[1].value for r in again["Checks"].iter_rows(min_row=6) if r[4].value is not True]
+    assert any(words in str(text) for text in failed), failed
+    assert again.worksheets[0][CHECKS_AT].value == "see the sheet Checks"
+
+
 @pytest.mark.libreoffice
 @pytest.mark.skipif(find_soffice() is None, reason="no LibreOffice here")
 def test_libreoffice_shows_the_same(book: Path, tmp_path: Path) -> None:
     out = recalculate(book, tmp_path)
-    here, there = (openpyxl.load_workbook(p, data_only=True).worksheets[0] for p in (book, out))
+    here, there = (openpyxl.load_workbook(p, data_only=True) for p in (book, out))
     compared = 0
-    for row in here.iter_rows():
-        for cell in row:
-            other = there[cell.coordinate].value
-            assert other == (pytest.approx(cell.value) if isinstance(cell.value, float) else cell.value)
-            compared += cell.value is not None
-    assert compared > 16 * 10
+    for name in ("Sweep", "Checks"):
+        for row in here[name].iter_rows():
+            for cell in row:
+                other = there[name][cell.coordinate].value
+                assert other == (pytest.approx(cell.value) if isinstance(cell.value, float) else cell.value)
+                compared += cell.value is not None
+    assert compared > 16 * 10 + 36
 
 
 def test_same_bytes_for_the_same_sweep(book: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from workbook.package import main
 
 _ROW = "\x02"  # in a pattern: the number of the row
 _RELATIVE = re.compile(r"(\$?[A-Z]{1,3})(\d+)")
+Values = Mapping[str, Cell | None]  # by address
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class LongTable:
         How many rows there are.
     rows : callable
         Answers with blocks of rows, a sequence of values for each column from A on; called when the sheet is written.
-    tops : mapping of str to (str, value)
-        Formula and value, by address, of each formula outside the table; the draft has them dressed.
+    tops : mapping of str to value
+        What each formula outside the table shows, by address; the draft has the formulas.
     """
 
     first: int
     count: int
     rows: Callable[[], Iterable[Sequence[Sequence[Cell | None]]]]
-    tops: Mapping[str, tuple[str, Cell | None]] = field(default_factory=dict)
+    tops: Values = field(default_factory=dict)
 
 
 def lengthened(content: bytes, table: LongTable, sheet: str) -> Callable[[], Iterator[bytes]]:
@@ -63,13 +64,7 @@ def lengthened(content: bytes, table: LongTable, sheet: str) -> Callable[[], Ite
     callable
         Answers with the pieces of the part.
     """
-    root = etree.fromstring(content)
-    cells = SheetCells(root)
-    for at, (formula, value) in table.tops.items():
-        element = cells.cell(*coordinate_to_tuple(at))
-        set_value(element, None)
-        etree.SubElement(element, main("f")).text = formula.removeprefix("=")
-        set_value(element, value)
+    root = valued(content, table.tops)
     size = root.find(main("dimension"))
     if size is not None:
         _, _, right, _ = range_boundaries(size.get("ref", "A1"))
@@ -96,6 +91,15 @@ def lengthened(content: bytes, table: LongTable, sheet: str) -> Callable[[], Ite
         yield tail
 
     return pieces
+
+
+def valued(content: bytes, values: Values) -> etree._Element:
+    """The part of a sheet whose formulas show these values."""
+    root = etree.fromstring(content)
+    cells = SheetCells(root)
+    for at, value in values.items():
+        set_value(cells.cell(*coordinate_to_tuple(at)), value)
+    return root
 
 
 class _Pattern:

@@ -34,18 +34,20 @@ from udfs.tables import heading as named
 from .caches import CALC_ID, ask_for_calculation, fix_stamps
 from .errors import refuse_target
 from .package import open_package
-from .stream import LongTable, lengthened
+from .sheets.checks_table import HEAD as CHECK_HEAD
+from .sheets.checks_table import Check, put_checks
+from .stream import LongTable, lengthened, valued
 from .style import SHARE, add_styles, block_title, heading, page, put
 
 SHEET = "Sweep"
 MOST = 1_000_000  # rows: what a sheet of Excel holds, less the head
 CHUNK = 128  # rows at once: more would take more memory and no less time
-TOP_HEAD = 11  # headings of the limits
+TOP_HEAD = 12  # headings of the limits
 FIGURE = "[<0]-#,##0.00;[<0.01]0.0E+00;#,##0.00"
 USED = '[>1E+299]"none";[<-1E+299]"none";General'
-MEETS, REFUSED, NONE, OPEN = "meets", "refused", "-", 1e300
+MEETS, REFUSED, NONE, ALL_PASS, OPEN = "meets", "refused", "-", "all pass", 1e300
 LEFT, RIGHT = (Alignment(horizontal=side, vertical="center", indent=1) for side in ("left", "right"))
-COUNT_AT, BEST_AT = "B7", "B8"
+COUNT_AT, BEST_AT, CHECKS_AT = "B7", "B8", "B9"
 
 
 Tops = Mapping[str, tuple[str, Cell]]
@@ -132,13 +134,20 @@ def write_sweep(out: Path, asked: Asked, *, force: bool = False) -> str:
     refuse_target(None, out, force=force)
     total, best = _totals(asked)
     tops = _tops(asked, total, best)
-    table = LongTable(asked.first, asked.grid.size, lambda: _rows(asked, best), tops)
+    shown = {at: value for at, (_, value) in tops.items()}
+    table = LongTable(asked.first, asked.grid.size, lambda: _rows(asked, best), shown)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.xlsx"
         _draft(asked, total, tops, next(iter(_rows(asked, best)))).save(draft)
         package = open_package(draft)
-        part = package.sheets()[0].part
+        part, checks = (s.part for s in package.sheets())
         package.streams[part] = lengthened(package.parts[part], table, SHEET)
+        passed = {
+            f"{c}{row}": v
+            for row in range(CHECK_HEAD + 1, CHECK_HEAD + 1 + len(_checks(asked)))
+            for c, v in (("C", 0.0), ("E", True))
+        }
+        package.put(checks, valued(package.parts[checks], passed))
         ask_for_calculation(package, full=False, calc_id=CALC_ID)
         fix_stamps(package)
         package.write(out, force=force)
@@ -148,17 +157,38 @@ def write_sweep(out: Path, asked: Asked, *, force: bool = False) -> str:
 
 def _tops(asked: Asked, total: dict[str, int], best: float | None) -> dict[str, tuple[str, Cell]]:
     """The formulas of the head, with what they answer."""
-    first, last = asked.first, asked.first + asked.grid.size - 1
-    verdicts, goals = (f"${c}${first}:${c}${last}" for c in (_column(asked, "verdict"), _column(asked, "counted")))
+    verdicts, goals = _span(asked, "verdict"), _span(asked, "counted")
+    passing, count = f"Checks!$E${CHECK_HEAD + 1}:$E${CHECK_HEAD + len(_checks(asked))}", len(_checks(asked))
     pick = "MAX" if asked.largest else "MIN"
     out: dict[str, tuple[str, Cell]] = {
         COUNT_AT: (f'=COUNTIF({verdicts},"{MEETS}")', float(total[MEETS])),
         BEST_AT: (f'=IF({COUNT_AT}=0,"{NONE}",{pick}({goals}))', NONE if best is None else best),
+        CHECKS_AT: (f'=IF(COUNTIF({passing},TRUE)={count},"{ALL_PASS}","see the sheet Checks")', ALL_PASS),
     }
     for at, figure in enumerate(asked.figures, start=TOP_HEAD + 1):
         for c, used, limit, open_ in (("B", "D", figure.low, -OPEN), ("C", "E", figure.high, OPEN)):
             out[f"{used}{at}"] = (f"=IF(ISNUMBER({c}{at}),{c}{at},{open_:.0E})", _or(limit, open_))
     return out
+
+
+def _checks(asked: Asked) -> list[Check]:
+    """What must hold of the sheet, whatever its limits."""
+    first, last, count = TOP_HEAD + 1, TOP_HEAD + len(asked.figures), asked.grid.size
+    verdicts, states, counted, share, goal = (
+        f"{SHEET}!{_span(asked, n)}" for n in ("verdict", "state", "counted", "share", asked.figures[0].name)
+    )
+    limits, low, high = (f"{SHEET}!{a}{first}:{b}{last}" for a, b in (("$B$", "$C$"), ("$D$", "$D$"), ("$E$", "$E$")))
+    again = "A row was deleted, or a figure or a formula overwritten: write the workbook anew"
+    return [
+        ("Every limit is a number or blank", f"COUNTA({limits})-COUNT({limits})", 0,
+         "Sweep, yellow cells: a text limits nothing"),
+        ("No lower limit is above its upper one", f"SUMPRODUCT(({low}>{high})*1)", 0, "Sweep, yellow cells"),
+        ("Every configuration has a verdict", f"{count}-COUNTA({verdicts})", 0, again),
+        ("Every configuration that the model answers has a figure, or an unknown one",
+         f'COUNTIF({states},"{OK}")-COUNT({goal})-COUNTIF({goal},"unknown")', 0, again),
+        ("As many figures count as configurations meet the limits", f"{SHEET}!{COUNT_AT}-COUNT({counted})", 0, again),
+        ("Nothing is better than the best", f'COUNTIF({share},">1.000000001")', 0, again),
+    ]  # fmt: skip
 
 
 # ------------------------------------------------------------------ rows
@@ -172,6 +202,12 @@ def _columns(asked: Asked) -> list[str]:
 
 def _column(asked: Asked, name: str) -> str:
     return get_column_letter(_columns(asked).index(name) + 1)
+
+
+def _span(asked: Asked, name: str) -> str:
+    """The cells of a column of the table."""
+    c = _column(asked, name)
+    return f"${c}${asked.first}:${c}${asked.first + asked.grid.size - 1}"
 
 
 def _blocks(asked: Asked) -> Iterator[tuple[Outcomes, list[Any], list[str], Any]]:
@@ -263,6 +299,7 @@ def _draft(asked: Asked, total: dict[str, int], tops: Tops, block: list[list[Cel
     sheet.print_area = f"A1:{end}{last}"
     book.defined_names["out_Meets"] = DefinedName("out_Meets", attr_text=f"{SHEET}!${COUNT_AT[0]}${COUNT_AT[1:]}")
     book.defined_names["out_Best"] = DefinedName("out_Best", attr_text=f"{SHEET}!${BEST_AT[0]}${BEST_AT[1:]}")
+    put_checks(book, _checks(asked))
     book.properties.creator, book.properties.title = "mlsysim for Excel", "Sweep"
     return book
 
@@ -273,8 +310,9 @@ def _head(sheet: Worksheet, asked: Asked, total: dict[str, int], tops: Tops) -> 
         ("Held fixed", _fixed(asked) or NONE, None),
         ("Configurations", asked.grid.size, "#,##0"),
         ("Feasible; refused", f"{total[OK]:,}; {total[REFUSED]:,}", None),
-        ("Meet the limits", tops[COUNT_AT][1], "#,##0"),
-        (f"{'Largest' if asked.largest else 'Least'} {goal.text}", tops[BEST_AT][1], FIGURE),
+        ("Meet the limits", tops[COUNT_AT][0], "#,##0"),
+        (f"{'Largest' if asked.largest else 'Least'} {goal.text}", tops[BEST_AT][0], FIGURE),
+        ("Checks", tops[CHECKS_AT][0], None),
     )  # fmt: skip
     for at, (label, value, shape) in enumerate(rows, start=4):
         put(sheet, f"A{at}", label)
@@ -285,7 +323,7 @@ def _head(sheet: Worksheet, asked: Asked, total: dict[str, int], tops: Tops) -> 
         put(sheet, f"A{at}", figure.text)
         for c, used, limit in (("B", "D", figure.low), ("C", "E", figure.high)):
             put(sheet, f"{c}{at}", limit, "mls input", FIGURE)
-            put(sheet, f"{used}{at}", tops[f"{used}{at}"][1], "mls unit", USED)
+            put(sheet, f"{used}{at}", tops[f"{used}{at}"][0], "mls unit", USED)
     texts = {p: asked.units[p] for p in (*asked.grid.words, *asked.grid.numbers)}
     axes = [f"{n} [{u.face}]" if u is not None and u.face else n for n, u in texts.items()]
     better = f"{goal.text}, where all limits are met"

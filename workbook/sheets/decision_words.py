@@ -12,7 +12,7 @@ from openpyxl.styles import Alignment
 from openpyxl.worksheet.worksheet import Worksheet
 
 from ..style import CENTS, MONEY, WHOLE, block_title, heading, put
-from .checks import COUNT_CELL
+from .checks_table import COUNT_CELL
 from .engine import DERIVED, PLACE, ROW, VALID, option_columns
 from .inputs import point
 from .options import OK, option_field
