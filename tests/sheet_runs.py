@@ -99,8 +99,11 @@ class Run:
         return value if error is None else error
 
     @contextmanager
-    def with_cells(self, changes: dict[str, Any]) -> Iterator[None]:
-        """Other values in cells that hold no formula, for a while."""
+    def with_cells(self, changes: dict[str, Any], *, settle: bool = True) -> Iterator[None]:
+        """Other values in cells that hold no formula, for a while.
+
+        With `settle` false the old values are computed together with the next change, not before it.
+        """
         places = {at: self._place(at) for at in changes}
         old = {at: self.grids[s].inputs.get((r, c)) for at, (s, r, c) in places.items()}
         for at, value in changes.items():
@@ -111,4 +114,5 @@ class Run:
         finally:
             for at, value in old.items():
                 self._book.set_value(*places[at], to_engine(value) if value is not None else None)
-            self._book.evaluate_all()
+            if settle:
+                self._book.evaluate_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import openpyxl
 import pytest
+from openpyxl import Workbook
 from openpyxl.utils import range_boundaries
 from openpyxl.worksheet.formula import ArrayFormula
 
@@ -60,6 +62,12 @@ def formula_cells(path: Path) -> Iterator[tuple[str, str]]:
                         yield from ((sheet.title, str(other.coordinate)) for other in line)
 
 
+@functools.lru_cache(maxsize=1)
+def stored(path: Path) -> tuple[Workbook, list[tuple[str, str]]]:
+    """The values in a file and its formula cells, read once for all languages."""
+    return openpyxl.load_workbook(path, data_only=True), list(formula_cells(path))
+
+
 def agree(cached: Any, computed: Any) -> bool:
     """Numbers to 1e-9 of themselves (or of a unit, where sums of both signs cancel); all else exactly."""
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in (cached, computed)):
@@ -70,8 +78,8 @@ def agree(cached: Any, computed: Any) -> bool:
 def differences(path: Path, tmp_path: Path, locale: str) -> tuple[int, list[str]]:
     """How many cells were compared, and those that are in error or differ."""
     result = recalculate(path, tmp_path / "out", locale=locale)
-    cached, computed = (openpyxl.load_workbook(p, data_only=True) for p in (path, result))
-    cells = list(formula_cells(path))
+    cached, cells = stored(path)
+    computed = openpyxl.load_workbook(result, data_only=True)
     out = [
         f"{sheet.title}!{cell.coordinate} = {cell.value}"
         for sheet in computed.worksheets

@@ -204,22 +204,23 @@ def _prepared(formula: Formula, tag: int, preparer: Preparer, spill_calls: bool)
 
 def _spread(jobs: list[_Job]) -> None:
     """Give every formula that reads a cell without a value that cell as its reason, until nothing changes."""
-    blocked: dict[tuple[str, int, int], str] = {}
-    areas: list[tuple[Area, str]] = []
+    blocked: dict[str, dict[tuple[int, int], str]] = {}  # by sheet: most areas read sheets without any
+    areas: dict[str, list[tuple[Area, str]]] = {}
 
     def block(job: _Job) -> None:
         formula = job.formula
         name = f"{formula.sheet}!{formula.at}"
-        blocked[formula.sheet, formula.row, formula.column] = name
+        blocked.setdefault(formula.sheet, {})[formula.row, formula.column] = name
         if job.covers is not None:
-            areas.append((job.covers, name))
+            areas.setdefault(job.covers.sheet, []).append((job.covers, name))
 
     def culprit(area: Area) -> str | None:
-        if area.shape[0] * area.shape[1] <= len(blocked):
-            named = next((blocked[area.sheet, r, c] for r, c in area.cells() if (area.sheet, r, c) in blocked), None)
+        cells = blocked.get(area.sheet, {})
+        if area.shape[0] * area.shape[1] <= len(cells):
+            named = next((cells[at] for at in area.cells() if at in cells), None)
         else:
-            named = next((name for cell, name in blocked.items() if cell in area), None)
-        return named or next((name for other, name in areas if _overlap(area, other)), None)
+            named = next((name for at, name in cells.items() if (area.sheet, *at) in area), None)
+        return named or next((name for other, name in areas.get(area.sheet, ()) if _overlap(area, other)), None)
 
     for job in jobs:
         if job.reason:
