@@ -60,7 +60,7 @@ def edited(plan: Path, tmp_path: Path, change: Any) -> Workbook:
 
 
 @pytest.mark.slow
-def test_own_row_works_everywhere(plan: Path, tmp_path: Path) -> None:
+def test_own_row_works_everywhere(small_plan: Path, tmp_path: Path) -> None:
     """A new row below the hardware table, chosen in Options, reaches the money."""
 
     def change(book: Workbook) -> None:
@@ -80,7 +80,7 @@ def test_own_row_works_everywhere(plan: Path, tmp_path: Path) -> None:
         for heading, value in (("server", None), ("device", "MyChip"), ("own price", 400_000)):
             options[at_option(book, heading)] = value
 
-    book = edited(plan, tmp_path, change)
+    book = edited(small_plan, tmp_path, change)
     engine: dict[str, Any] = {}
     for r in book["Engine"].iter_rows(min_row=6):
         engine.setdefault(r[0].value, r[3].value)
@@ -111,11 +111,11 @@ def test_a_plan_that_does_not_fit_says_so_and_totals_fail_loudly(plan: Path, tmp
 
 
 @pytest.mark.slow
-def test_an_unknown_key_is_named(plan: Path, tmp_path: Path) -> None:
+def test_an_unknown_key_is_named(small_plan: Path, tmp_path: Path) -> None:
     def change(book: Workbook) -> None:
         book["Options"][at_option(book, "precision")] = "fp7"
 
-    book = edited(plan, tmp_path, change)
+    book = edited(small_plan, tmp_path, change)
     live = {r[0].value: r[3].value for r in book["Engine_Live"].iter_rows(min_row=6)}
     assert "precision has no 'fp7'; did you mean" in live["Time between tokens, decoding alone"]
 
